@@ -1,0 +1,285 @@
+//! Physical memory: RAM below and above the 4 GiB hole, ROM, and what is known of each page.
+//!
+//! Every write that is not a processor's fast-path store comes through here, so that pages that hold decoded code and
+//! pages changed since the last snapshot are known. Which *device* answers an address is [`map`]'s business.
+
+mod host;
+pub mod map;
+#[cfg(test)]
+mod tests;
+
+pub use host::{HostPage, HostRam};
+pub use map::{AddressMap, Region};
+
+use crate::addr::{Gpa, PAGE_SIZE};
+
+/// RAM below 4 GiB ends here at the latest: above lie PCI windows, interrupt controllers and the ROM.
+pub const LOW_RAM_END: u64 = 0xc000_0000;
+/// RAM beyond [`LOW_RAM_END`] goes on here.
+pub const HIGH_RAM_BASE: u64 = 1 << 32;
+/// Where the 4 GiB hole ends: ROM images end here.
+pub const ROM_END: u64 = 1 << 32;
+
+/// Why memory can't be had or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum MemError {
+    /// RAM size is zero, not whole pages, or more than is modelled.
+    #[error("RAM size {0:#x} is not a multiple of 4 KiB between 1 MiB and 64 GiB")]
+    Size(u64),
+    /// The host has no room.
+    #[error("the host can't map {size:#x} bytes of guest RAM: {source}")]
+    Host {
+        /// Bytes asked for.
+        size: u64,
+        /// The host's words.
+        source: std::io::Error,
+    },
+    /// A ROM image is empty, not whole pages, or too large for its hole.
+    #[error("ROM image of {0:#x} bytes is not a multiple of 4 KiB up to 16 MiB")]
+    Rom(usize),
+}
+
+/// No memory answers at (part of) that address range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory at {0}")]
+pub struct Unbacked(pub Gpa);
+
+/// What is known of a RAM page, as bits.
+mod flag {
+    /// Written since the last [`super::PhysMem::clear_dirty`].
+    pub(super) const DIRTY: u8 = 1;
+    /// Holds instructions that are in the decode cache.
+    pub(super) const CODE: u8 = 2;
+}
+
+/// A write that touched a page with decoded code, to be seen by the decode cache before the next instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeWrite {
+    /// The first byte written.
+    pub gpa: Gpa,
+    /// How many bytes, all within one page.
+    pub len: u64,
+}
+
+/// Guest-physical memory.
+#[derive(Debug)]
+pub struct PhysMem {
+    ram: HostRam,
+    flags: Vec<u8>,
+    low_end: u64,
+    high_end: u64,
+    rom: Option<HostRam>,
+    rom_base: u64,
+    code_writes: Vec<CodeWrite>,
+}
+
+/// Where an address lies.
+enum Place {
+    /// Offset into RAM, bytes until RAM's piece ends.
+    Ram(u64, u64),
+    /// Offset into ROM, bytes until it ends.
+    Rom(u64, u64),
+    /// Nowhere.
+    None,
+}
+
+impl PhysMem {
+    /// `size` bytes of zeroed RAM: up to 3 GiB from address 0, the rest from 4 GiB on.
+    pub fn new(size: u64) -> Result<Self, MemError> {
+        if !size.is_multiple_of(PAGE_SIZE) || !(1 << 20..=64 << 30).contains(&size) {
+            return Err(MemError::Size(size));
+        }
+        let pages = usize::try_from(size / PAGE_SIZE).map_err(|_| MemError::Size(size))?;
+        let low_end = size.min(LOW_RAM_END);
+        Ok(Self {
+            ram: HostRam::new(size)?,
+            flags: vec![0; pages],
+            low_end,
+            high_end: HIGH_RAM_BASE + (size - low_end),
+            rom: None,
+            rom_base: ROM_END,
+            code_writes: Vec::new(),
+        })
+    }
+
+    /// Puts a read-only image so that its last byte is at 4 GiB - 1, where the reset vector is, and copies its last
+    /// 128 KiB (or all of it) to just below 1 MiB as chipsets shadow it.
+    pub fn load_rom(&mut self, image: &[u8]) -> Result<(), MemError> {
+        let len = image.len() as u64;
+        if len == 0 || !len.is_multiple_of(PAGE_SIZE) || len > 16 << 20 {
+            return Err(MemError::Rom(image.len()));
+        }
+        let mut rom = HostRam::new(len)?;
+        rom.write(0, image);
+        self.rom = Some(rom);
+        self.rom_base = ROM_END - len;
+        let shadow = &image[image.len() - image.len().min(128 << 10)..];
+        let base = Gpa((1 << 20) - shadow.len() as u64);
+        self.write(base, shadow).map_err(|_| MemError::Rom(image.len()))
+    }
+
+    /// Bytes of RAM.
+    #[must_use]
+    pub fn ram_size(&self) -> u64 {
+        self.ram.len()
+    }
+
+    /// RAM as `(base, end)` pieces in ascending order, for memory maps.
+    #[must_use]
+    pub fn ram_ranges(&self) -> Vec<(Gpa, Gpa)> {
+        let mut ranges = vec![(Gpa(0), Gpa(self.low_end))];
+        if self.high_end > HIGH_RAM_BASE {
+            ranges.push((Gpa(HIGH_RAM_BASE), Gpa(self.high_end)));
+        }
+        ranges
+    }
+
+    fn place(&self, gpa: u64) -> Place {
+        if gpa < self.low_end {
+            Place::Ram(gpa, self.low_end - gpa)
+        } else if (HIGH_RAM_BASE..self.high_end).contains(&gpa) {
+            Place::Ram(gpa - HIGH_RAM_BASE + self.low_end, self.high_end - gpa)
+        } else if (self.rom_base..ROM_END).contains(&gpa) {
+            Place::Rom(gpa - self.rom_base, ROM_END - gpa)
+        } else {
+            Place::None
+        }
+    }
+
+    /// Reads RAM or ROM. Nothing is read unless all of it is backed.
+    pub fn read(&self, gpa: Gpa, buf: &mut [u8]) -> Result<(), Unbacked> {
+        let len = buf.len() as u64;
+        match self.place(gpa.0) {
+            Place::Ram(offset, room) if len <= room => self.ram.read(offset, buf),
+            Place::Rom(offset, room) if len <= room => {
+                if let Some(rom) = &self.rom {
+                    rom.read(offset, buf);
+                }
+            }
+            Place::Ram(..) | Place::Rom(..) | Place::None => return Err(Unbacked(gpa)),
+        }
+        Ok(())
+    }
+
+    /// Writes RAM. Nothing is written unless all of it is backed by RAM.
+    pub fn write(&mut self, gpa: Gpa, buf: &[u8]) -> Result<(), Unbacked> {
+        let len = buf.len() as u64;
+        let Place::Ram(offset, room) = self.place(gpa.0) else { return Err(Unbacked(gpa)) };
+        if len > room {
+            return Err(Unbacked(gpa));
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        self.ram.write(offset, buf);
+        self.note_write(gpa, offset, len);
+        Ok(())
+    }
+
+    /// Marks the pages of a write as dirty and remembers those that hold decoded code.
+    fn note_write(&mut self, gpa: Gpa, offset: u64, len: u64) {
+        let mut done = 0;
+        while done < len {
+            let here = (len - done).min(PAGE_SIZE - (offset + done) % PAGE_SIZE);
+            let flags = &mut self.flags[((offset + done) / PAGE_SIZE) as usize];
+            *flags |= flag::DIRTY;
+            if *flags & flag::CODE != 0 {
+                self.code_writes.push(CodeWrite { gpa: gpa.plus(done), len: here });
+            }
+            done += here;
+        }
+    }
+
+    /// Reads a little-endian dword.
+    pub fn read_u32(&self, gpa: Gpa) -> Result<u32, Unbacked> {
+        let mut bytes = [0; 4];
+        self.read(gpa, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Reads a little-endian qword.
+    pub fn read_u64(&self, gpa: Gpa) -> Result<u64, Unbacked> {
+        let mut bytes = [0; 8];
+        self.read(gpa, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes a little-endian dword.
+    pub fn write_u32(&mut self, gpa: Gpa, value: u32) -> Result<(), Unbacked> {
+        self.write(gpa, &value.to_le_bytes())
+    }
+
+    /// Writes a little-endian qword.
+    pub fn write_u64(&mut self, gpa: Gpa, value: u64) -> Result<(), Unbacked> {
+        self.write(gpa, &value.to_le_bytes())
+    }
+
+    /// The host memory behind a 4 KiB page, for the software TLB; `None` where a device or nothing answers.
+    #[must_use]
+    pub fn host_page(&self, page: Gpa) -> Option<HostPage> {
+        match self.place(page.page_base().0) {
+            Place::Ram(offset, _) => Some(HostPage { host: self.ram.host_addr(offset), writable: true }),
+            Place::Rom(offset, _) => {
+                self.rom.as_ref().map(|rom| HostPage { host: rom.host_addr(offset), writable: false })
+            }
+            Place::None => None,
+        }
+    }
+
+    /// Says that the processor is about to store to a RAM page through its TLB: the page is dirty from now on.
+    pub fn mark_dirty(&mut self, page: Gpa) {
+        if let Place::Ram(offset, _) = self.place(page.0) {
+            self.flags[(offset / PAGE_SIZE) as usize] |= flag::DIRTY;
+        }
+    }
+
+    /// Whether the page holds decoded code.
+    #[must_use]
+    pub fn is_code(&self, page: Gpa) -> bool {
+        match self.place(page.0) {
+            Place::Ram(offset, _) => self.flags[(offset / PAGE_SIZE) as usize] & flag::CODE != 0,
+            Place::Rom(..) | Place::None => false,
+        }
+    }
+
+    /// Says whether the page holds decoded code.
+    pub fn set_code(&mut self, page: Gpa, code: bool) {
+        if let Place::Ram(offset, _) = self.place(page.0) {
+            let flags = &mut self.flags[(offset / PAGE_SIZE) as usize];
+            *flags = if code { *flags | flag::CODE } else { *flags & !flag::CODE };
+        }
+    }
+
+    /// Whether writes to decoded code wait to be seen.
+    #[must_use]
+    pub fn has_code_writes(&self) -> bool {
+        !self.code_writes.is_empty()
+    }
+
+    /// Takes the writes to decoded code since the last call.
+    pub fn take_code_writes(&mut self) -> Vec<CodeWrite> {
+        std::mem::take(&mut self.code_writes)
+    }
+
+    /// RAM pages written since [`Self::clear_dirty`], in ascending order.
+    pub fn dirty_pages(&self) -> impl Iterator<Item = Gpa> {
+        let low_pages = self.low_end / PAGE_SIZE;
+        self.flags.iter().enumerate().filter(|(_, flags)| **flags & flag::DIRTY != 0).map(
+            move |(index, _)| {
+                let page = index as u64;
+                Gpa(if page < low_pages {
+                    page * PAGE_SIZE
+                } else {
+                    HIGH_RAM_BASE + (page - low_pages) * PAGE_SIZE
+                })
+            },
+        )
+    }
+
+    /// Starts a new dirty epoch. Processors must drop their write translations.
+    pub fn clear_dirty(&mut self) {
+        for flags in &mut self.flags {
+            *flags &= !flag::DIRTY;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The trace: where every chip says what it did and why.
+//!
+//! [`Tracer::emit`] numbers a record, gives it the current cause, and hands it to the sink if its kind is wanted.
+//! Switched off it costs a counter and one predictable branch.
+
+mod record;
+mod sink;
+
+pub use record::{
+    BadAccess, CpuMode, DropReason, FilterRule, Granularity, IommuCache, RecordId, Ring, TraceEvent,
+    TraceKind, TraceRecord,
+};
+pub use sink::{RecentSink, SharedLog, TraceSink};
+
+use crate::slot::Slot;
+use crate::time::VirtTime;
+use serde::{Deserialize, Serialize};
+
+/// Which kinds of records are written out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceMask(u32);
+
+impl TraceMask {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Everything.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// This and `kind` as well.
+    #[must_use]
+    pub const fn with(self, kind: TraceKind) -> Self {
+        Self(self.0 | kind.bit())
+    }
+
+    /// Whether `kind` is wanted.
+    #[must_use]
+    pub const fn has(self, kind: TraceKind) -> bool {
+        self.0 & kind.bit() != 0
+    }
+
+    /// From a comma-separated list of names as [`TraceKind::ALL`] has them, or `all`. `Err` is the unknown name.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        list.split(',').map(str::trim).filter(|name| !name.is_empty()).try_fold(Self::NONE, |mask, name| {
+            if name == "all" {
+                return Ok(Self::ALL);
+            }
+            TraceKind::ALL
+                .iter()
+                .find(|(_, known, _)| *known == name)
+                .map(|(kind, ..)| mask.with(*kind))
+                .ok_or_else(|| name.to_owned())
+        })
+    }
+}
+
+/// What of the tracer is machine state: a restored run numbers its records on from here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracerState {
+    /// The number of the next record.
+    pub next_id: u64,
+    /// Interrupt handlers that the processor is in, innermost last: what it does now is their doing.
+    pub handlers: Vec<RecordId>,
+}
+
+/// Deeper than any guest nests handlers; beyond it the outermost is forgotten.
+const HANDLERS_MAX: usize = 32;
+
+/// Numbers records and knows on whose behalf things happen.
+#[derive(Default)]
+pub struct Tracer {
+    state: TracerState,
+    now: VirtTime,
+    insns: u64,
+    cause: Option<RecordId>,
+    mask: TraceMask,
+    sink: Option<Box<dyn TraceSink>>,
+}
+
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer").field("state", &self.state).field("mask", &self.mask).finish_non_exhaustive()
+    }
+}
+
+impl Tracer {
+    /// Sends records of the kinds in `mask` to `sink` from now on.
+    pub fn attach(&mut self, mask: TraceMask, sink: Box<dyn TraceSink>) {
+        self.mask = mask;
+        self.sink = Some(sink);
+    }
+
+    /// Says where in the run the machine is: every record that follows carries this.
+    pub fn at(&mut self, now: VirtTime, insns: u64) {
+        self.now = now;
+        self.insns = insns;
+    }
+
+    /// Numbers a record of the current cause and hands it to the sink if it is wanted.
+    pub fn emit(&mut self, source: Slot, event: TraceEvent) -> RecordId {
+        let id = RecordId(self.state.next_id);
+        self.state.next_id += 1;
+        if self.mask.has(event.kind())
+            && let Some(sink) = &mut self.sink
+        {
+            sink.record(&TraceRecord {
+                id,
+                time: self.now,
+                insns: self.insns,
+                source,
+                cause: self.cause,
+                event,
+            });
+        }
+        id
+    }
+
+    /// The record on whose behalf things happen now.
+    #[must_use]
+    pub fn cause(&self) -> Option<RecordId> {
+        self.cause
+    }
+
+    /// Makes `cause` the current one and answers the one before, to be put back.
+    pub fn set_cause(&mut self, cause: Option<RecordId>) -> Option<RecordId> {
+        std::mem::replace(&mut self.cause, cause)
+    }
+
+    /// The handler that the processor is in: the cause of what it does.
+    #[must_use]
+    pub fn handler(&self) -> Option<RecordId> {
+        self.state.handlers.last().copied()
+    }
+
+    /// The processor has entered a handler on behalf of `interrupt`.
+    pub fn enter_handler(&mut self, interrupt: RecordId) {
+        if self.state.handlers.len() == HANDLERS_MAX {
+            self.state.handlers.remove(0);
+        }
+        self.state.handlers.push(interrupt);
+    }
+
+    /// The processor has returned from the innermost handler, if it was in one.
+    pub fn leave_handler(&mut self) {
+        self.state.handlers.pop();
+    }
+
+    /// What a snapshot keeps.
+    #[must_use]
+    pub fn state(&self) -> &TracerState {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: TracerState) {
+        self.state = state;
+    }
+
+    /// Tells the sink that no more records come.
+    pub fn finish(&mut self) {
+        if let Some(mut sink) = self.sink.take() {
+            sink.finish();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_do_not_depend_on_what_is_written_out() {
+        let ids = |mask| {
+            let log = SharedLog::default();
+            let mut tracer = Tracer::default();
+            tracer.attach(mask, Box::new(log.clone()));
+            tracer.emit(Slot::Pit, TraceEvent::Reset);
+            let halt = tracer.emit(Slot::Cpu(0), TraceEvent::CpuHalt { rip: 1 });
+            (halt, log.take().len())
+        };
+        assert_eq!(ids(TraceMask::ALL), (RecordId(1), 2));
+        assert_eq!(ids(TraceMask::NONE), (RecordId(1), 0));
+        assert_eq!(ids(TraceMask::NONE.with(TraceKind::Cpu)), (RecordId(1), 1));
+    }
+
+    #[test]
+    fn mask_is_parsed_from_names_and_names_the_unknown_one() {
+        assert_eq!(
+            TraceMask::parse("dma, irq"),
+            Ok(TraceMask::NONE.with(TraceKind::Dma).with(TraceKind::Irq))
+        );
+        assert_eq!(TraceMask::parse("all"), Ok(TraceMask::ALL));
+        assert_eq!(TraceMask::parse("dma,nonsense"), Err("nonsense".to_owned()));
+    }
+
+    #[test]
+    fn every_kind_has_its_own_bit_and_its_place_in_the_list() {
+        for (index, (kind, ..)) in TraceKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index);
+        }
+    }
+}

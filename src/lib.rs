@@ -1,0 +1,1 @@
+//! Glassbox: assembles the machine, loads guests, is the command line.
