@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Frames, packet replay and capture, network backends.
+
+mod backend;
+
+pub use backend::NetBackend;
