@@ -1,0 +1,262 @@
+//! From RIP to a block: fetch through the instruction TLB, decode with iced-x86, specialise.
+
+use super::block::{Block, Cold, ModeKey, SlowForm};
+use super::cache::BlockCache;
+use super::specialise::{self, Decoded};
+use super::{CostTable, dispatch};
+use crate::addr::{Gpa, Lin, PAGE_SIZE};
+use crate::cpu::regs::{CODE_PAGE, Seg};
+use crate::cpu::{CodeSize, Cpu, CpuBus, Fault, is_canonical};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic};
+use std::cell::Cell;
+
+/// Instructions in a block at most.
+const BLOCK_MAX: usize = 64;
+/// Bytes in an instruction at most.
+const INSN_MAX: usize = 15;
+
+impl Cpu {
+    /// Derives the mode key: after any change of CS, CPL or mode.
+    pub(crate) fn update_mode_key(&mut self) {
+        let size = self.code_size();
+        let cs = self.seg(Seg::Cs);
+        let flat = size == CodeSize::Bits64 || (self.seg_base(Seg::Cs) == 0 && cs.limit == u32::MAX);
+        let mut key = match size {
+            CodeSize::Bits16 => 0,
+            CodeSize::Bits32 => 1,
+            CodeSize::Bits64 => 2,
+        };
+        if self.cpl == 3 {
+            key |= ModeKey::USER;
+        }
+        if flat {
+            key |= ModeKey::FLAT_CODE;
+        }
+        self.engine.mode = ModeKey(key);
+    }
+
+    /// Linear address of the next instruction, if CS allows fetching there.
+    fn fetch_address(&self) -> Result<Lin, Fault> {
+        if self.engine.mode.is_64() {
+            return if is_canonical(self.rip) { Ok(Lin(self.rip)) } else { Err(Fault::GP0) };
+        }
+        if self.rip > u64::from(self.seg(Seg::Cs).limit) {
+            return Err(Fault::GP0);
+        }
+        Ok(Lin(self.seg_base(Seg::Cs).wrapping_add(self.rip) & 0xffff_ffff))
+    }
+
+    /// The block at RIP, decoded if need be, and the code page set for it.
+    pub(super) fn find_block(&mut self, bus: &mut dyn CpuBus) -> Result<*const Block, Fault> {
+        let lin = self.fetch_address()?;
+        let page = self.fetch_page(bus, lin)?;
+        self.regs[CODE_PAGE as usize] = self.rip.wrapping_sub(lin.page_offset());
+        let gpa = page.plus(lin.page_offset());
+        let mode = self.engine.mode;
+        if let Some(block) = self.engine.cache.find(gpa, mode) {
+            return Ok(block);
+        }
+        let block = self.decode_block(bus, lin, gpa)?;
+        self.engine.stats.blocks_decoded += 1;
+        if block.crossing {
+            return Ok(self.engine.cache.keep_once(block));
+        }
+        let (block, first) = self.engine.cache.insert(bus.mem(), block);
+        if first {
+            self.mmu.drop_write_tags(gpa.page_base());
+        }
+        Ok(block)
+    }
+
+    fn decode_block(&mut self, bus: &mut dyn CpuBus, lin: Lin, gpa: Gpa) -> Result<Block, Fault> {
+        let mode = self.engine.mode;
+        let room = (PAGE_SIZE - gpa.page_offset()) as usize;
+        let mut bytes = [0xff; PAGE_SIZE as usize];
+        let bytes = &mut bytes[..room.min(BLOCK_MAX * INSN_MAX)];
+        // Where no memory answers the bus floats to all-ones, which does not decode.
+        let _ = bus.mem_ref().read(gpa, bytes);
+        let mut builder = Builder::new(gpa, mode);
+        let mut decoder = Decoder::with_ip(mode.bits(), bytes, gpa.page_offset(), DecoderOptions::NONE);
+        let mut insn = Instruction::default();
+        while builder.cold.len() < BLOCK_MAX && decoder.can_decode() {
+            let at = decoder.position();
+            decoder.decode_out(&mut insn);
+            if insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - at < INSN_MAX {
+                if builder.cold.is_empty() {
+                    self.decode_crossing(bus, lin, gpa, &mut builder)?;
+                }
+                break;
+            }
+            let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
+            builder.push(&insn, decoder.position(), too_long, &self.config.cost);
+            if insn.is_invalid() || ends_block(&insn) {
+                builder.ended = true;
+                break;
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    /// The first instruction reaches into the next page: its own block, which is not entered in the cache's page map of
+    /// the second page and so is decoded anew each time.
+    fn decode_crossing(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        gpa: Gpa,
+        builder: &mut Builder,
+    ) -> Result<(), Fault> {
+        let mut next = lin.page_base().plus(PAGE_SIZE);
+        if !self.engine.mode.is_64() {
+            next = Lin(next.0 & 0xffff_ffff);
+        } else if !is_canonical(next.0) {
+            return Err(Fault::GP0);
+        }
+        let head = (PAGE_SIZE - gpa.page_offset()) as usize;
+        let second = self.translate_code(bus, next)?;
+        let mut bytes = [0xff; 2 * INSN_MAX];
+        let _ = bus.mem_ref().read(gpa, &mut bytes[..head]);
+        let _ = bus.mem_ref().read(second, &mut bytes[head..head + INSN_MAX]);
+        let options = DecoderOptions::NONE;
+        let mut decoder =
+            Decoder::with_ip(self.engine.mode.bits(), &bytes[..head + INSN_MAX], gpa.page_offset(), options);
+        let insn = decoder.decode();
+        let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
+        builder.push(&insn, head, too_long, &self.config.cost);
+        builder.ended = true;
+        builder.crossing = true;
+        Ok(())
+    }
+}
+
+struct Builder {
+    gpa: Gpa,
+    mode: ModeKey,
+    ops: Vec<super::Op>,
+    cold: Vec<Cold>,
+    bytes: usize,
+    /// The last instruction decides itself where execution goes on.
+    ended: bool,
+    crossing: bool,
+}
+
+impl Builder {
+    fn new(gpa: Gpa, mode: ModeKey) -> Self {
+        Self { gpa, mode, ops: Vec::new(), cold: Vec::new(), bytes: 0, ended: false, crossing: false }
+    }
+
+    fn push(&mut self, insn: &Instruction, end: usize, too_long: bool, costs: &CostTable) {
+        let Decoded { op, slow } = if too_long {
+            specialise::cold(insn, SlowForm::Exec(too_long_fault))
+        } else {
+            specialise::specialise(insn, self.mode)
+        };
+        self.ops.push(op);
+        self.cold.push(Cold { insn: *insn, slow, cycles: u32::from(cost(insn, costs)).max(1), cycles_ahead: 0 });
+        self.bytes = end;
+    }
+
+    fn finish(mut self) -> Block {
+        let mut ahead = 0;
+        for cold in self.cold.iter_mut().rev() {
+            ahead += cold.cycles;
+            cold.cycles_ahead = ahead;
+        }
+        let next = self.gpa.page_offset() + self.bytes as u64;
+        self.ops.push(dispatch::sentinel(next, self.ended));
+        Block {
+            ops: self.ops.into_boxed_slice(),
+            cold: self.cold.into_boxed_slice(),
+            gpa: self.gpa,
+            bytes: self.bytes as u16,
+            cycles: ahead,
+            mode: self.mode,
+            crossing: self.crossing,
+            links: [Cell::new(BlockCache::no_link()), Cell::new(BlockCache::no_link())],
+        }
+    }
+}
+
+/// More than 15 bytes: #GP(0) (SDM vol. 2A, 2.3.11).
+fn too_long_fault(_: &mut Cpu, _: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault> {
+    Err(Fault::GP0)
+}
+
+/// Whether nothing may follow in the same block: control goes elsewhere, or what decoding and interrupts depend on may
+/// change, or one instruction counts as several.
+fn ends_block(insn: &Instruction) -> bool {
+    if insn.flow_control() != FlowControl::Next {
+        return true;
+    }
+    let repeats = insn.has_rep_prefix() || insn.has_repne_prefix();
+    if repeats && insn.is_string_instruction() {
+        return true;
+    }
+    if insn.op_count() > 0 && insn.op0_register().is_segment_register() {
+        return true;
+    }
+    if insn.op0_register().is_cr() || insn.op0_register().is_dr() {
+        return true;
+    }
+    matches!(
+        insn.mnemonic(),
+        Mnemonic::Sti
+            | Mnemonic::Cli
+            | Mnemonic::Popf
+            | Mnemonic::Popfd
+            | Mnemonic::Popfq
+            | Mnemonic::Lds
+            | Mnemonic::Les
+            | Mnemonic::Lfs
+            | Mnemonic::Lgs
+            | Mnemonic::Lss
+            | Mnemonic::Lgdt
+            | Mnemonic::Lidt
+            | Mnemonic::Lldt
+            | Mnemonic::Ltr
+            | Mnemonic::Lmsw
+            | Mnemonic::Clts
+            | Mnemonic::Invlpg
+            | Mnemonic::Invpcid
+            | Mnemonic::Invd
+            | Mnemonic::Wbinvd
+            | Mnemonic::Wrmsr
+            | Mnemonic::Stac
+            | Mnemonic::Clac
+            | Mnemonic::Swapgs
+            | Mnemonic::Wrfsbase
+            | Mnemonic::Wrgsbase
+            | Mnemonic::Xsetbv
+            | Mnemonic::Monitor
+            | Mnemonic::Mwait
+            | Mnemonic::Hlt
+            | Mnemonic::Rsm
+    )
+}
+
+fn cost(insn: &Instruction, costs: &CostTable) -> u16 {
+    if matches!(insn.code(), Code::INVALID) {
+        return costs.simple;
+    }
+    match insn.mnemonic() {
+        Mnemonic::Mul | Mnemonic::Imul | Mnemonic::Mulx => return costs.multiply,
+        Mnemonic::Div | Mnemonic::Idiv => return costs.divide,
+        Mnemonic::Cpuid | Mnemonic::Rdmsr | Mnemonic::Wrmsr | Mnemonic::Invlpg | Mnemonic::Invpcid | Mnemonic::Wbinvd => {
+            return costs.system;
+        }
+        _ => {}
+    }
+    if insn.op0_register().is_cr() || insn.op1_register().is_cr() {
+        return costs.system;
+    }
+    if insn.op0_register().is_segment_register() {
+        return costs.far;
+    }
+    match insn.flow_control() {
+        FlowControl::Interrupt => costs.far,
+        _ if insn.is_jmp_far() || insn.is_call_far() || insn.is_jmp_far_indirect() || insn.is_call_far_indirect() => costs.far,
+        FlowControl::Return if !matches!(insn.mnemonic(), Mnemonic::Ret) => costs.far,
+        _ if insn.op0_register().is_vector_register() || insn.op1_register().is_vector_register() => costs.vector,
+        _ => costs.simple,
+    }
+}

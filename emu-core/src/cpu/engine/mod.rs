@@ -1,0 +1,127 @@
+//! The engine: runs blocks of decoded operations, exactly.
+//!
+//! Virtual time and the instruction count are charged a block at a time and repaired when a block is left in its
+//! middle, so an event due at an instant is seen at the first instruction boundary at or after it, wherever blocks end.
+//! Three ways of executing share every instruction's one implementation: chained fast handlers, the slow form of an
+//! operation inside a block, and the stepper for deadlines, shadows and traps.
+
+mod block;
+mod cache;
+mod decode;
+mod dispatch;
+mod position;
+mod run;
+mod specialise;
+
+pub(crate) use block::Op;
+pub use run::Exit;
+
+use crate::cpu::system::CpuidModel;
+use block::Block;
+use cache::BlockCache;
+use position::Position;
+use serde::{Deserialize, Serialize};
+
+/// How the processor is built and how fast it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CpuConfig {
+    /// Length of a clock cycle in picoseconds; 500 is 2 GHz. Decides how many instructions a guest burns in a delay loop.
+    pub clock_ps: u64,
+    /// What CPUID says.
+    pub cpuid: CpuidModel,
+    /// Cycles by class of instruction.
+    pub cost: CostTable,
+}
+
+impl Default for CpuConfig {
+    fn default() -> Self {
+        Self { clock_ps: 500, cpuid: CpuidModel::default(), cost: CostTable::default() }
+    }
+}
+
+/// Cycles that each class of instruction takes: a rough in-order machine, the same for every run.
+///
+/// Defaults are estimates in the range of published latency tables for recent cores; they make virtual time plausible,
+/// not a pipeline model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CostTable {
+    /// Everything not named below.
+    pub simple: u16,
+    /// Multiplication.
+    pub multiply: u16,
+    /// Division.
+    pub divide: u16,
+    /// Floating-point and vector arithmetic.
+    pub vector: u16,
+    /// Far transfers, IRET, SYSCALL, segment loads.
+    pub far: u16,
+    /// CPUID, control registers, MSRs, cache and TLB control.
+    pub system: u16,
+    /// Delivery of an exception or interrupt.
+    pub delivery: u16,
+    /// Each table entry that a page walk reads.
+    pub walk_read: u16,
+}
+
+impl Default for CostTable {
+    fn default() -> Self {
+        Self { simple: 1, multiply: 3, divide: 20, vector: 3, far: 20, system: 50, delivery: 40, walk_read: 10 }
+    }
+}
+
+/// What the engine did, for people who tune it. Not machine state: two runs of one scenario may differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Blocks decoded.
+    pub blocks_decoded: u64,
+    /// Blocks dropped because their bytes changed.
+    pub blocks_invalidated: u64,
+    /// Instructions that the stepper executed.
+    pub stepped: u64,
+    /// Returns to the run loop.
+    pub loop_turns: u64,
+}
+
+/// Execution state that is not architectural, and the position in the run, which is.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    position: Position,
+    cache: BlockCache,
+    /// The block that runs; valid inside a chain only.
+    block: *const Block,
+    /// Decoding and handlers depend on this.
+    mode: block::ModeKey,
+    /// Leave the block after the current instruction.
+    leave: bool,
+    /// A device was accessed: the machine must look at its queues.
+    device_access: bool,
+    /// The branch that left the chain for want of a link, to be linked once its target is found.
+    unlinked: Option<(*const Block, usize, u64)>,
+    /// Identity of the memory that host addresses point into.
+    memory: Option<crate::mem::HostPage>,
+    stats: EngineStats,
+}
+
+impl Engine {
+    pub(crate) fn new(config: &CpuConfig) -> Self {
+        Self {
+            position: Position::new(config.clock_ps),
+            cache: BlockCache::default(),
+            block: std::ptr::null(),
+            mode: block::ModeKey::default(),
+            leave: false,
+            device_access: false,
+            unlinked: None,
+            memory: None,
+            stats: EngineStats::default(),
+        }
+    }
+
+    /// Forgets all decoded code.
+    pub(crate) fn drop_blocks(&mut self) {
+        self.cache.clear();
+        self.unlinked = None;
+    }
+}

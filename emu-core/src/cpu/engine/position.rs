@@ -1,0 +1,134 @@
+//! Where in the run the processor is: instructions retired and virtual time, charged ahead a block at a time.
+
+use crate::cpu::engine::Engine;
+use crate::cpu::{Cpu, Stamp};
+use crate::time::{VirtDuration, VirtTime};
+
+/// Counts in cycles towards a deadline.
+#[derive(Debug)]
+pub(super) struct Position {
+    /// Instructions retired or charged ahead.
+    pub(super) insns: u64,
+    /// Cycles left until `end`, those charged ahead already taken off. Negative past the deadline.
+    pub(super) budget: i64,
+    /// The instant at which `budget` is zero.
+    end: VirtTime,
+    /// The current instruction and those after it in the block: charged, not yet executed.
+    pub(super) ahead_insns: u32,
+    /// Their cycles.
+    pub(super) ahead_cycles: u32,
+    clock_ps: u64,
+}
+
+/// Never charge further ahead than this: keeps sums far from overflow.
+const BUDGET_MAX: u64 = 1 << 40;
+
+impl Position {
+    pub(super) fn new(clock_ps: u64) -> Self {
+        let clock_ps = clock_ps.clamp(1, 1_000_000_000);
+        Self { insns: 0, budget: 0, end: VirtTime::ZERO, ahead_insns: 0, ahead_cycles: 0, clock_ps }
+    }
+
+    fn now(&self) -> VirtTime {
+        let cycles = self.budget + i64::from(self.ahead_cycles);
+        let span = cycles.unsigned_abs().saturating_mul(self.clock_ps);
+        if cycles >= 0 {
+            VirtTime(self.end.0.saturating_sub(span))
+        } else {
+            self.end.after(VirtDuration(span))
+        }
+    }
+
+    /// Sets the budget for a run towards `deadline` or `insns` instructions, whichever may come first. Every instruction
+    /// costs a cycle or more, so cycles bound instructions too.
+    pub(super) fn aim(&mut self, deadline: VirtTime, insn_limit: u64) {
+        let now = self.now();
+        let cycles = deadline.since(now).0.div_ceil(self.clock_ps);
+        let cycles = cycles.min(insn_limit.saturating_sub(self.insns)).min(BUDGET_MAX);
+        self.budget = cycles as i64;
+        self.end = now.after(VirtDuration(cycles.saturating_mul(self.clock_ps)));
+    }
+
+    /// Cycles of a span, rounded up.
+    fn cycles(&self, span: VirtDuration) -> i64 {
+        span.0.div_ceil(self.clock_ps).min(BUDGET_MAX) as i64
+    }
+}
+
+impl Engine {
+    pub(crate) fn insns(&self) -> u64 {
+        self.position.insns - u64::from(self.position.ahead_insns)
+    }
+
+    pub(crate) fn now(&self) -> VirtTime {
+        self.position.now()
+    }
+
+    pub(crate) fn skip_to(&mut self, time: VirtTime) {
+        if time > self.position.now() {
+            self.position.end = time;
+            self.position.budget = 0;
+        }
+    }
+
+    pub(crate) fn restore_position(&mut self, now: VirtTime, insns: u64) {
+        self.position.insns = insns;
+        self.position.end = now;
+        self.position.budget = 0;
+        self.position.ahead_insns = 0;
+        self.position.ahead_cycles = 0;
+    }
+
+    /// Takes cycles beyond what instructions cost. Past the deadline the block is left after this instruction.
+    fn charge(&mut self, cycles: i64) {
+        self.position.budget -= cycles;
+        if self.position.budget < 0 {
+            self.leave = true;
+        }
+    }
+}
+
+impl Cpu {
+    /// Where the current instruction began.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { now: self.engine.now(), insns: self.engine.insns() }
+    }
+
+    /// Charges the table reads of a page walk.
+    pub(crate) fn charge_walk(&mut self, reads: u64) {
+        let cycles = reads as i64 * i64::from(self.config.cost.walk_read);
+        self.engine.charge(cycles);
+    }
+
+    /// Charges the delivery of an exception or interrupt.
+    pub(crate) fn charge_delivery(&mut self) {
+        self.engine.charge(i64::from(self.config.cost.delivery));
+    }
+
+    /// A device register was accessed: time has passed, and the machine must look at what the device did before the next
+    /// instruction.
+    pub(crate) fn after_device_access(&mut self, cost: VirtDuration) {
+        let cycles = self.engine.position.cycles(cost);
+        self.engine.charge(cycles);
+        self.engine.device_access = true;
+        self.engine.leave = true;
+    }
+
+    /// What the current instruction changed must be looked at before the next one: interrupts may have become possible,
+    /// or decoded code may no longer be what memory says.
+    pub(crate) fn leave_after_instruction(&mut self) {
+        self.engine.leave = true;
+    }
+
+    /// Counts one more iteration of a repeated string instruction as an instruction of its own, of `cycles`. Answers
+    /// false, and counts nothing, if the run must be left first.
+    pub(crate) fn next_iteration(&mut self, cycles: u16) -> bool {
+        let position = &mut self.engine.position;
+        if self.engine.leave || position.budget < i64::from(cycles) {
+            return false;
+        }
+        position.budget -= i64::from(cycles);
+        position.insns += 1;
+        true
+    }
+}

@@ -1,0 +1,184 @@
+//! The run loop: between blocks it looks at deadlines, interrupts and traps, then runs a chain of blocks or one step.
+
+use super::block::Block;
+use super::dispatch;
+use crate::cpu::flags::bit;
+use crate::cpu::{Activity, Attention, Cpu, CpuBus, Fault};
+use crate::time::VirtTime;
+
+/// Why a run came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The deadline is reached or passed, at the first instruction boundary.
+    Deadline,
+    /// The instruction limit is reached.
+    InsnLimit,
+    /// A device was accessed: its signals must be looked at and the deadline may have moved.
+    Device,
+    /// HLT, or waiting for a start-up IPI: nothing to do until something wakes it.
+    Halted,
+    /// Triple fault.
+    Shutdown,
+}
+
+impl Cpu {
+    /// Executes until `deadline`, until `insn_limit` instructions are retired in all, or until something needs the
+    /// machine. Every call of one processor must lend the same memory.
+    pub fn run(&mut self, bus: &mut dyn CpuBus, deadline: VirtTime, insn_limit: u64) -> Exit {
+        self.check_memory(bus);
+        self.engine.position.aim(deadline, insn_limit);
+        loop {
+            self.engine.stats.loop_turns += 1;
+            if bus.mem_ref().has_code_writes() {
+                self.code_was_written(bus);
+            }
+            self.engine.cache.collect();
+            self.engine.leave = false;
+            if std::mem::take(&mut self.engine.device_access) {
+                return Exit::Device;
+            }
+            if let Some(exit) = self.between_instructions(bus) {
+                return exit;
+            }
+            if self.engine.position.budget <= 0 {
+                if self.now() >= deadline {
+                    return Exit::Deadline;
+                }
+                if self.insns() >= insn_limit {
+                    return Exit::InsnLimit;
+                }
+                self.engine.position.aim(deadline, insn_limit);
+            }
+            if self.must_step() {
+                self.step(bus);
+            } else {
+                self.run_chain(bus);
+            }
+        }
+    }
+
+    /// Pending traps and interrupts, in the order of SDM vol. 3A, table 6-2.
+    fn between_instructions(&mut self, bus: &mut dyn CpuBus) -> Option<Exit> {
+        if self.activity == Activity::Shutdown {
+            return Some(Exit::Shutdown);
+        }
+        if self.pending_debug != 0 && self.activity == Activity::Running {
+            self.debug_trap(bus);
+        }
+        if let Some(attention) = bus.attention() {
+            self.attend(bus, attention);
+        }
+        match self.activity {
+            Activity::Running => None,
+            Activity::Halted | Activity::WaitForStartUp => Some(Exit::Halted),
+            Activity::Shutdown => Some(Exit::Shutdown),
+        }
+    }
+
+    fn attend(&mut self, bus: &mut dyn CpuBus, attention: Attention) {
+        let at = self.stamp();
+        let sleeping = self.activity == Activity::WaitForStartUp;
+        match attention {
+            Attention::Init => {
+                bus.take_attention(at, attention);
+                self.init();
+                self.activity = Activity::WaitForStartUp;
+            }
+            Attention::StartUp(page) => {
+                bus.take_attention(at, attention);
+                if sleeping {
+                    self.start_at(page);
+                }
+            }
+            Attention::Nmi => {
+                if !self.nmi_blocked && !sleeping && !self.interrupt_shadow {
+                    bus.take_attention(at, attention);
+                    self.activity = Activity::Running;
+                    self.nmi_blocked = true;
+                    self.interrupt(bus, 2);
+                }
+            }
+            Attention::Interrupt => {
+                if self.system_flags & bit::IF != 0 && !sleeping && !self.interrupt_shadow {
+                    self.acknowledge(bus);
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, bus: &mut dyn CpuBus) {
+        let at = self.stamp();
+        if let Some((vector, cause)) = bus.acknowledge(at) {
+            self.activity = Activity::Running;
+            bus.enter_interrupt(at, vector, self.rip, cause);
+            self.interrupt(bus, vector);
+        }
+    }
+
+    /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF.
+    fn must_step(&self) -> bool {
+        const BREAKPOINTS: u64 = 0xff;
+        self.interrupt_shadow || self.system_flags & (bit::TF | bit::RF) != 0 || self.dr[7] & BREAKPOINTS != 0
+    }
+
+    /// Executes exactly one instruction.
+    fn step(&mut self, bus: &mut dyn CpuBus) {
+        self.engine.stats.stepped += 1;
+        let shadow = std::mem::take(&mut self.interrupt_shadow);
+        let trap = self.system_flags & bit::TF != 0;
+        let block = match self.breakpoint_or_block(bus) {
+            Ok(block) => block,
+            Err(fault) => return self.raise(bus, fault),
+        };
+        self.system_flags &= !bit::RF;
+        let done = dispatch::step(self, block, bus);
+        if done && trap && !shadow {
+            self.pending_debug |= 1 << 14;
+        }
+    }
+
+    fn breakpoint_or_block(&mut self, bus: &mut dyn CpuBus) -> Result<*const Block, Fault> {
+        if self.system_flags & bit::RF == 0 && self.instruction_breakpoint() {
+            return Err(Fault::DEBUG);
+        }
+        self.find_block(bus)
+    }
+
+    /// Runs blocks until something makes the chain come back.
+    fn run_chain(&mut self, bus: &mut dyn CpuBus) {
+        match self.find_block(bus) {
+            Ok(block) => {
+                self.link_to(block);
+                dispatch::run(self, block, bus);
+            }
+            Err(fault) => self.raise(bus, fault),
+        }
+    }
+
+    /// Host addresses in the TLB and decoded code are of one memory. Another one was lent: start anew.
+    fn check_memory(&mut self, bus: &mut dyn CpuBus) {
+        let memory = bus.mem_ref().host_page(crate::addr::Gpa(0));
+        if self.engine.memory != memory {
+            self.engine.memory = memory;
+            self.engine.drop_blocks();
+            self.mmu.drop_fast();
+        }
+    }
+
+    /// Memory that decoded code was made from has changed.
+    pub(crate) fn code_was_written(&mut self, bus: &mut dyn CpuBus) {
+        for write in bus.mem().take_code_writes() {
+            let dropped = self.engine.cache.invalidate(bus.mem(), write);
+            if dropped > 0 {
+                self.engine.stats.blocks_invalidated += dropped as u64;
+                self.engine.leave = true;
+            }
+        }
+    }
+
+    /// What the engine did so far.
+    #[must_use]
+    pub fn engine_stats(&self) -> super::EngineStats {
+        self.engine.stats
+    }
+}

@@ -1,0 +1,24 @@
+//! Every instruction that is not hot: one plain function each, by family, found by iced `Code`.
+//!
+//! A function gets the decoded instruction, computes, makes all accesses that can fault, and only then changes
+//! registers and flags; a fault therefore leaves nothing half done. RIP already points behind the instruction in
+//! `next_rip`; branches set that. Families register themselves in [`lookup`]'s list; what nobody claims is #UD.
+
+mod operand;
+
+use super::{Cpu, CpuBus, Fault};
+use iced_x86::{Code, Instruction};
+
+/// An instruction's implementation.
+pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
+
+/// The implementation of `code`; `None` if there is none and it raises #UD.
+pub(crate) fn lookup(code: Code) -> Option<Exec> {
+    let _ = code;
+    None
+}
+
+/// #UD.
+pub(crate) fn undefined(_: &mut Cpu, _: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault> {
+    Err(Fault::UNDEFINED)
+}

@@ -1,0 +1,352 @@
+//! Data accesses the long way: TLB lookup, walk, page crossings, device registers. The fast path falls back to these,
+//! and everything that is not hot uses nothing else.
+//!
+//! Each access is translated in full before any byte moves, so a fault leaves no half-done access behind.
+
+use super::segment::is_canonical;
+use super::tlb::{Context, FastEntry, Mmu, TlbEntry};
+use super::walk::Access;
+use crate::access::Width;
+use crate::addr::{Gpa, Lin, PAGE_SIZE};
+use crate::cpu::regs::Seg;
+use crate::cpu::{Cpu, CpuBus, Fault};
+
+/// What an instruction is about to do with its operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Read it.
+    Read,
+    /// Overwrite it.
+    Write,
+    /// Read it and write it back: faults as a write before anything is read.
+    Update,
+}
+
+impl Intent {
+    fn access(self) -> Access {
+        match self {
+            Self::Read => Access::Read,
+            Self::Write | Self::Update => Access::Write,
+        }
+    }
+}
+
+/// Physical pieces of an access: one, or two if it crosses a page.
+#[derive(Clone, Copy)]
+struct Pieces {
+    first: Gpa,
+    /// Bytes in the first piece.
+    split: usize,
+    second: Gpa,
+}
+
+impl Cpu {
+    /// Loads `width` at `offset` in `seg`.
+    pub(crate) fn load(&mut self, bus: &mut dyn CpuBus, seg: Seg, offset: u64, width: Width) -> Result<u64, Fault> {
+        let lin = self.linear(seg, offset, width.bytes(), Intent::Read)?;
+        self.check_alignment(lin, width.bytes())?;
+        self.load_lin(bus, lin, width, self.data_context())
+    }
+
+    /// Stores `width` at `offset` in `seg`.
+    pub(crate) fn store(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        offset: u64,
+        width: Width,
+        value: u64,
+    ) -> Result<(), Fault> {
+        let lin = self.linear(seg, offset, width.bytes(), Intent::Write)?;
+        self.check_alignment(lin, width.bytes())?;
+        self.store_lin(bus, lin, width, value, self.data_context())
+    }
+
+    /// Loads what is going to be stored back: raises now whatever the store would raise.
+    pub(crate) fn load_for_update(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        offset: u64,
+        width: Width,
+    ) -> Result<u64, Fault> {
+        let lin = self.linear(seg, offset, width.bytes(), Intent::Update)?;
+        self.check_alignment(lin, width.bytes())?;
+        let context = self.data_context();
+        self.probe(bus, lin, width.bytes(), Intent::Update, context)?;
+        self.load_lin(bus, lin, width, context)
+    }
+
+    /// Loads bytes at `offset` in `seg`; at most a page.
+    pub(crate) fn load_bytes(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<(), Fault> {
+        let lin = self.linear(seg, offset, buf.len() as u64, Intent::Read)?;
+        self.load_bytes_lin(bus, lin, buf, self.data_context())
+    }
+
+    /// Stores bytes at `offset` in `seg`; at most a page.
+    pub(crate) fn store_bytes(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        offset: u64,
+        buf: &[u8],
+    ) -> Result<(), Fault> {
+        let lin = self.linear(seg, offset, buf.len() as u64, Intent::Write)?;
+        self.store_bytes_lin(bus, lin, buf, self.data_context())
+    }
+
+    /// #AC for a misaligned access at CPL 3 with alignment checks on.
+    pub(crate) fn check_alignment(&self, lin: Lin, bytes: u64) -> Result<(), Fault> {
+        if self.alignment_checked() && !lin.0.is_multiple_of(bytes) { Err(Fault::ALIGNMENT) } else { Ok(()) }
+    }
+
+    /// Loads `width` at a linear address.
+    pub(crate) fn load_lin(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        width: Width,
+        context: Context,
+    ) -> Result<u64, Fault> {
+        let pieces = self.pieces(bus, lin, width.bytes() as usize, Access::Read, context)?;
+        let mut bytes = [0; 8];
+        self.read_pieces(bus, pieces, &mut bytes[..width.bytes() as usize]);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Stores `width` at a linear address.
+    pub(crate) fn store_lin(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        width: Width,
+        value: u64,
+        context: Context,
+    ) -> Result<(), Fault> {
+        self.store_bytes_lin(bus, lin, &value.to_le_bytes()[..width.bytes() as usize], context)
+    }
+
+    /// Loads bytes at a linear address; at most a page.
+    pub(crate) fn load_bytes_lin(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        buf: &mut [u8],
+        context: Context,
+    ) -> Result<(), Fault> {
+        let pieces = self.pieces(bus, lin, buf.len(), Access::Read, context)?;
+        self.read_pieces(bus, pieces, buf);
+        Ok(())
+    }
+
+    /// Stores bytes at a linear address; at most a page.
+    pub(crate) fn store_bytes_lin(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        buf: &[u8],
+        context: Context,
+    ) -> Result<(), Fault> {
+        let pieces = self.pieces(bus, lin, buf.len(), Access::Write, context)?;
+        let (head, tail) = buf.split_at(pieces.split);
+        self.write_phys(bus, pieces.first, head);
+        if !tail.is_empty() {
+            self.write_phys(bus, pieces.second, tail);
+        }
+        Ok(())
+    }
+
+    /// Raises whatever an access of `len` bytes (at most a page) would raise, and does nothing else than a walk does.
+    pub(crate) fn probe(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        len: u64,
+        intent: Intent,
+        context: Context,
+    ) -> Result<(), Fault> {
+        self.pieces(bus, lin, len as usize, intent.access(), context).map(drop)
+    }
+
+    fn pieces(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        len: usize,
+        access: Access,
+        context: Context,
+    ) -> Result<Pieces, Fault> {
+        assert!(len as u64 <= PAGE_SIZE, "an access spans at most two pages");
+        let first = self.translate_data(bus, lin, access, context)?;
+        let room = (PAGE_SIZE - lin.page_offset()) as usize;
+        if len <= room {
+            return Ok(Pieces { first, split: len, second: first });
+        }
+        let mut next = lin.page_base().plus(PAGE_SIZE);
+        if !self.long_mode() {
+            next = Lin(next.0 & 0xffff_ffff);
+        }
+        let second = self.translate_data(bus, next, access, context)?;
+        Ok(Pieces { first, split: room, second })
+    }
+
+    /// The physical address of a byte: from the TLB if its entry permits, else by a walk that also refreshes the entry.
+    pub(super) fn translate_data(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        access: Access,
+        context: Context,
+    ) -> Result<Gpa, Fault> {
+        let index = Mmu::data_index(context, lin.0);
+        let page = lin.page_base();
+        let pcid = self.pcid();
+        if let Some(entry) = self.mmu.data[index]
+            && entry.lin == page
+            && (entry.global || entry.pcid == pcid)
+            && self.entry_permits(&entry, access, context)
+            && (access != Access::Write || entry.dirty)
+        {
+            self.install_fast(bus, index, &entry, access, context);
+            return Ok(entry.gpa.plus(lin.page_offset()));
+        }
+        debug_assert!(self.code_size() != crate::cpu::CodeSize::Bits64 || is_canonical(lin.0), "checked by `linear`");
+        let entry = self.walk(bus, lin, access, context)?;
+        self.mmu.has_large |= entry.size_log2 > 12;
+        self.mmu.data[index] = Some(entry);
+        self.mmu.fast[index] = FastEntry { read: u64::MAX, write: u64::MAX, addend: 0 };
+        self.install_fast(bus, index, &entry, access, context);
+        Ok(entry.gpa.plus(lin.page_offset()))
+    }
+
+    /// Makes the tags that an entry allows: RAM and ROM may be read directly, and written if nothing watches the page.
+    fn install_fast(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        index: usize,
+        entry: &TlbEntry,
+        access: Access,
+        context: Context,
+    ) {
+        let Some(page) = bus.mem_ref().host_page(entry.gpa) else { return };
+        let readable = self.entry_permits(entry, Access::Read, context);
+        let writable = access == Access::Write && page.writable && !bus.mem_ref().is_code(entry.gpa);
+        if writable {
+            bus.mem().mark_dirty(entry.gpa);
+        }
+        let fast = &mut self.mmu.fast[index];
+        let tag = entry.lin.0;
+        let write = if writable || fast.write == tag { tag } else { u64::MAX };
+        *fast = FastEntry {
+            read: if readable { tag } else { u64::MAX },
+            write,
+            addend: (page.host as u64).wrapping_sub(tag),
+        };
+    }
+
+    fn read_pieces(&mut self, bus: &mut dyn CpuBus, pieces: Pieces, buf: &mut [u8]) {
+        let (head, tail) = buf.split_at_mut(pieces.split);
+        self.read_phys(bus, pieces.first, head);
+        if !tail.is_empty() {
+            self.read_phys(bus, pieces.second, tail);
+        }
+    }
+
+    /// Reads physical bytes within one page, from memory or from device registers.
+    pub(crate) fn read_phys(&mut self, bus: &mut dyn CpuBus, gpa: Gpa, buf: &mut [u8]) {
+        if bus.mem_ref().read(gpa, buf).is_ok() {
+            return;
+        }
+        let mut done = 0;
+        for width in register_widths(gpa, buf.len()) {
+            let at = self.stamp();
+            let reply = bus.mmio_read(at, gpa.plus(done as u64), width);
+            let len = width.bytes() as usize;
+            buf[done..done + len].copy_from_slice(&reply.value.to_le_bytes()[..len]);
+            done += len;
+            self.after_device_access(reply.cost);
+        }
+    }
+
+    /// Writes physical bytes within one page, to memory or to device registers. ROM ignores them.
+    pub(crate) fn write_phys(&mut self, bus: &mut dyn CpuBus, gpa: Gpa, buf: &[u8]) {
+        if bus.mem().write(gpa, buf).is_ok() {
+            if bus.mem_ref().has_code_writes() {
+                self.code_was_written(bus);
+            }
+            return;
+        }
+        if bus.mem_ref().host_page(gpa).is_some() {
+            return;
+        }
+        let mut done = 0;
+        for width in register_widths(gpa, buf.len()) {
+            let len = width.bytes() as usize;
+            let mut value = [0; 8];
+            value[..len].copy_from_slice(&buf[done..done + len]);
+            let at = self.stamp();
+            let reply = bus.mmio_write(at, gpa.plus(done as u64), width, u64::from_le_bytes(value));
+            done += len;
+            self.after_device_access(reply.cost);
+        }
+    }
+}
+
+/// Cuts an access to device registers into naturally aligned pieces: one if it is aligned and of a register's width.
+fn register_widths(gpa: Gpa, len: usize) -> impl Iterator<Item = Width> {
+    let mut at = gpa.0;
+    let end = gpa.0 + len as u64;
+    std::iter::from_fn(move || {
+        let width = [Width::B8, Width::B4, Width::B2, Width::B1]
+            .into_iter()
+            .find(|width| at.is_multiple_of(width.bytes()) && at + width.bytes() <= end)?;
+        at += width.bytes();
+        (width.bytes() > 0).then_some(width)
+    })
+}
+
+impl Cpu {
+    /// Translates the page that `rip` is fetched from, through the instruction TLB, and remembers it as the current code
+    /// page. Only a change of page asks here, in every engine tier alike.
+    pub(crate) fn fetch_page(&mut self, bus: &mut dyn CpuBus, lin: Lin) -> Result<Gpa, Fault> {
+        let user = self.cpl == 3;
+        let page = lin.page_base();
+        if let Some(code) = self.mmu.code_page
+            && code.lin == page
+            && code.user == user
+        {
+            return Ok(code.gpa);
+        }
+        let gpa = self.translate_code(bus, page)?;
+        self.mmu.code_page = Some(super::tlb::CodePage { lin: page, gpa, user });
+        Ok(gpa)
+    }
+
+    /// Translates a page for fetching without making it the current one: the second page of an instruction that
+    /// crosses.
+    pub(crate) fn translate_code(&mut self, bus: &mut dyn CpuBus, page: Lin) -> Result<Gpa, Fault> {
+        let context = if self.cpl == 3 { Context::User } else { self.system_context() };
+        let index = Mmu::code_index(self.cpl == 3, page.0);
+        let pcid = self.pcid();
+        if let Some(entry) = self.mmu.code[index]
+            && entry.lin == page
+            && (entry.global || entry.pcid == pcid)
+            && self.entry_permits(&entry, Access::Fetch, context)
+        {
+            return Ok(entry.gpa);
+        }
+        let entry = self.walk(bus, page, Access::Fetch, context)?;
+        self.mmu.has_large |= entry.size_log2 > 12;
+        if self.mmu.code[index].replace(entry).is_some() {
+            // A link made through the evicted translation would skip the walk that a jump there now costs.
+            self.mmu.code_generation += 1;
+        }
+        Ok(entry.gpa)
+    }
+}

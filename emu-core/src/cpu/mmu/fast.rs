@@ -1,0 +1,100 @@
+//! The fast path: a compare and a host access. One of the few modules with unsafe code.
+//!
+//! A tag equals the page address of an access only if the access lies within one page that is backed by host memory
+//! and needs no check, walk or notice; see `install_fast`.
+#![allow(unsafe_code, reason = "the TLB hit path reaches guest RAM by host address")]
+
+use super::tlb::{DATA_ENTRIES, FastEntry, Mmu};
+use crate::access::Width;
+use crate::addr::PAGE_SIZE;
+
+impl Mmu {
+    #[inline(always)]
+    fn fast_entry(&self, lin: u64) -> &FastEntry {
+        let index = self.fast_base + (lin / PAGE_SIZE) as usize % DATA_ENTRIES;
+        &self.fast[index % (4 * DATA_ENTRIES)]
+    }
+}
+
+/// The page address if all of `width` at `lin` lies in one page; else something that no tag equals, as the sum of the
+/// page's address and something below a page does not.
+#[inline(always)]
+fn tag(lin: u64, width: Width) -> u64 {
+    lin.wrapping_add(width.bytes() - 1) & !(PAGE_SIZE - 1)
+}
+
+#[inline(always)]
+fn host(entry: &FastEntry, lin: u64) -> *mut u8 {
+    std::ptr::with_exposed_provenance_mut(lin.wrapping_add(entry.addend) as usize)
+}
+
+/// Reads `width` bytes at a host address.
+///
+/// # Safety
+/// All of them must lie in a live [`crate::mem::HostRam`].
+#[inline(always)]
+unsafe fn read(at: *const u8, width: Width) -> u64 {
+    // SAFETY: the caller vouches for the range; unaligned accesses are allowed.
+    unsafe {
+        match width {
+            Width::B1 => u64::from(at.read()),
+            Width::B2 => u64::from(u16::from_le(at.cast::<u16>().read_unaligned())),
+            Width::B4 => u64::from(u32::from_le(at.cast::<u32>().read_unaligned())),
+            Width::B8 => u64::from_le(at.cast::<u64>().read_unaligned()),
+        }
+    }
+}
+
+/// Writes `width` bytes at a host address.
+///
+/// # Safety
+/// As for [`read`], and the memory must be RAM.
+#[inline(always)]
+unsafe fn write(at: *mut u8, width: Width, value: u64) {
+    // SAFETY: the caller vouches for the range; unaligned accesses are allowed.
+    unsafe {
+        match width {
+            Width::B1 => at.write(value as u8),
+            Width::B2 => at.cast::<u16>().write_unaligned((value as u16).to_le()),
+            Width::B4 => at.cast::<u32>().write_unaligned((value as u32).to_le()),
+            Width::B8 => at.cast::<u64>().write_unaligned(value.to_le()),
+        }
+    }
+}
+
+/// Loads from a linear address if nothing special applies.
+#[inline(always)]
+pub(crate) fn fast_load(mmu: &Mmu, lin: u64, width: Width) -> Option<u64> {
+    let entry = mmu.fast_entry(lin);
+    if entry.read != tag(lin, width) {
+        return None;
+    }
+    // SAFETY: the tag is set only while `addend` leads from its page to a whole page of the machine's RAM or ROM, which
+    // outlives every run; the compare has shown that the access lies in that page.
+    Some(unsafe { read(host(entry, lin), width) })
+}
+
+/// Stores to a linear address if nothing special applies.
+#[inline(always)]
+pub(crate) fn fast_store(mmu: &Mmu, lin: u64, width: Width, value: u64) -> Option<()> {
+    let entry = mmu.fast_entry(lin);
+    if entry.write != tag(lin, width) {
+        return None;
+    }
+    // SAFETY: as in `fast_load`; write tags are set for RAM only, and no reference into RAM exists.
+    unsafe { write(host(entry, lin), width, value) }
+    Some(())
+}
+
+/// Replaces a value at a linear address by what `change` makes of it, if nothing special applies.
+#[inline(always)]
+pub(crate) fn fast_update(mmu: &Mmu, lin: u64, width: Width, change: impl FnOnce(u64) -> u64) -> Option<()> {
+    let entry = mmu.fast_entry(lin);
+    if entry.write != tag(lin, width) {
+        return None;
+    }
+    let at = host(entry, lin);
+    // SAFETY: as in `fast_store`.
+    unsafe { write(at, width, change(read(at, width))) }
+    Some(())
+}
