@@ -141,7 +141,11 @@ impl Flags {
     #[inline(always)]
     pub const fn add(width: Width, a: u64, b: u64, result: u64) -> Self {
         let carries = (a & b) | ((a | b) & !result);
-        Self { result: sign_extend(result, width), carries: carries << (64 - width.bits()), adjust: (a ^ b) & 0xff }
+        Self {
+            result: sign_extend(result, width),
+            carries: carries << (64 - width.bits()),
+            adjust: (a ^ b) & 0xff,
+        }
     }
 
     /// After `result = a - b (- borrow)`, all in `width` and zero-extended.
@@ -149,7 +153,11 @@ impl Flags {
     #[inline(always)]
     pub const fn sub(width: Width, a: u64, b: u64, result: u64) -> Self {
         let borrows = (!a & b) | ((!a ^ b) & result);
-        Self { result: sign_extend(result, width), carries: borrows << (64 - width.bits()), adjust: (a ^ b) & 0xff }
+        Self {
+            result: sign_extend(result, width),
+            carries: borrows << (64 - width.bits()),
+            adjust: (a ^ b) & 0xff,
+        }
     }
 
     /// After AND, OR, XOR, TEST: CF and OF clear; AF, undefined on hardware, clear.

@@ -187,9 +187,11 @@ impl Cpu {
             self.segs[seg as usize] = Segment::real(0);
             self.regs[seg.base_slot() as usize] = 0;
         }
-        self.segs[Seg::Cs as usize] = Segment { rights: Segment::real(0).rights | rights::CODE, ..Segment::real(0xf000) };
+        self.segs[Seg::Cs as usize] =
+            Segment { rights: Segment::real(0).rights | rights::CODE, ..Segment::real(0xf000) };
         self.regs[Seg::Cs.base_slot() as usize] = 0xffff_0000;
-        let system = SystemSegment { selector: 0, base: 0, limit: 0xffff, rights: rights::P | 2, null: false };
+        let system =
+            SystemSegment { selector: 0, base: 0, limit: 0xffff, rights: rights::P | 2, null: false };
         self.ldtr = system;
         self.tr = SystemSegment { rights: rights::P | 11, ..system };
         self.gdtr = TableRegister { base: 0, limit: 0xffff };
@@ -210,6 +212,14 @@ impl Cpu {
         self.update_mode();
     }
 
+    /// A start-up IPI ends the wait after INIT: real mode at `page` * 4 KiB (SDM vol. 3A, 9.4.4.1).
+    pub(crate) fn start_at(&mut self, page: u8) {
+        let code = Segment { selector: u16::from(page) << 8, ..self.segs[Seg::Cs as usize] };
+        self.set_seg(Seg::Cs, u64::from(page) << 12, code);
+        self.set_rip(0);
+        self.activity = Activity::Running;
+    }
+
     /// RFLAGS, materialised.
     #[must_use]
     pub fn rflags(&self) -> u64 {
@@ -221,8 +231,11 @@ impl Cpu {
         let before = self.system_flags;
         self.flags = Flags::from_bits(value);
         self.system_flags = value & bit::ALL & !bit::ARITHMETIC;
-        if (before ^ self.system_flags) & (bit::VM | bit::AC | bit::TF) != 0 {
+        if (before ^ self.system_flags) & (bit::VM | bit::AC) != 0 {
             self.update_mode();
+        }
+        if self.system_flags & !before & (bit::IF | bit::TF | bit::RF) != 0 {
+            self.leave_after_instruction();
         }
     }
 
@@ -394,7 +407,7 @@ impl Cpu {
         }
     }
 
-    /// Must follow every change of CS, SS, CPL, CR0, CR4, EFER, or RFLAGS.VM, AC and TF: what decoding and translation
+    /// Must follow every change of CS, SS, CPL, CR0, CR4, EFER, or RFLAGS.VM and AC: what decoding and translation
     /// depend on is derived here.
     pub(crate) fn update_mode(&mut self) {
         self.update_mmu_context();

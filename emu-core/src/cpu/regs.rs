@@ -117,7 +117,12 @@ impl Segment {
     /// What reset and real-mode loads leave: 64 KiB, read/write data, accessed (SDM vol. 3A, table 9-1).
     #[must_use]
     pub const fn real(selector: u16) -> Self {
-        Self { selector, limit: 0xffff, rights: rights::P | rights::S | rights::RW | rights::ACCESSED, null: false }
+        Self {
+            selector,
+            limit: 0xffff,
+            rights: rights::P | rights::S | rights::RW | rights::ACCESSED,
+            null: false,
+        }
     }
 
     /// Descriptor privilege level.

@@ -4,9 +4,9 @@
 //! Everything in a block is relative to the start of its code page, so that one block serves every linear address that
 //! its physical page is mapped at.
 
+use crate::addr::Gpa;
 use crate::cpu::sem::SlowFn;
 use crate::cpu::{Cpu, CpuBus, exec};
-use crate::addr::Gpa;
 use iced_x86::Instruction;
 use std::cell::Cell;
 
@@ -127,6 +127,15 @@ impl Block {
         self.cold.len() as u32
     }
 
+    /// Bytes from its first to the end of its last instruction, which may lie in the next page.
+    pub(crate) fn span(&self) -> u64 {
+        if self.crossing {
+            self.cold.iter().map(|cold| cold.insn.len() as u64).sum()
+        } else {
+            u64::from(self.bytes)
+        }
+    }
+
     /// 64-byte granules of its page that it was decoded from, as a bit each.
     pub(crate) fn granules(&self) -> u64 {
         granules(self.gpa.page_offset(), u64::from(self.bytes))
@@ -135,7 +144,10 @@ impl Block {
 
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block").field("gpa", &self.gpa).field("insns", &self.cold.len()).finish_non_exhaustive()
+        f.debug_struct("Block")
+            .field("gpa", &self.gpa)
+            .field("insns", &self.cold.len())
+            .finish_non_exhaustive()
     }
 }
 

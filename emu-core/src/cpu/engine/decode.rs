@@ -81,7 +81,10 @@ impl Cpu {
         while builder.cold.len() < BLOCK_MAX && decoder.can_decode() {
             let at = decoder.position();
             decoder.decode_out(&mut insn);
-            if insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - at < INSN_MAX {
+            if insn.is_invalid()
+                && decoder.last_error() == DecoderError::NoMoreBytes
+                && bytes.len() - at < INSN_MAX
+            {
                 if builder.cold.is_empty() {
                     self.decode_crossing(bus, lin, gpa, &mut builder)?;
                 }
@@ -152,7 +155,12 @@ impl Builder {
             specialise::specialise(insn, self.mode)
         };
         self.ops.push(op);
-        self.cold.push(Cold { insn: *insn, slow, cycles: u32::from(cost(insn, costs)).max(1), cycles_ahead: 0 });
+        self.cold.push(Cold {
+            insn: *insn,
+            slow,
+            cycles: u32::from(cost(insn, costs)).max(1),
+            cycles_ahead: 0,
+        });
         self.bytes = end;
     }
 
@@ -241,7 +249,12 @@ fn cost(insn: &Instruction, costs: &CostTable) -> u16 {
     match insn.mnemonic() {
         Mnemonic::Mul | Mnemonic::Imul | Mnemonic::Mulx => return costs.multiply,
         Mnemonic::Div | Mnemonic::Idiv => return costs.divide,
-        Mnemonic::Cpuid | Mnemonic::Rdmsr | Mnemonic::Wrmsr | Mnemonic::Invlpg | Mnemonic::Invpcid | Mnemonic::Wbinvd => {
+        Mnemonic::Cpuid
+        | Mnemonic::Rdmsr
+        | Mnemonic::Wrmsr
+        | Mnemonic::Invlpg
+        | Mnemonic::Invpcid
+        | Mnemonic::Wbinvd => {
             return costs.system;
         }
         _ => {}
@@ -254,9 +267,17 @@ fn cost(insn: &Instruction, costs: &CostTable) -> u16 {
     }
     match insn.flow_control() {
         FlowControl::Interrupt => costs.far,
-        _ if insn.is_jmp_far() || insn.is_call_far() || insn.is_jmp_far_indirect() || insn.is_call_far_indirect() => costs.far,
+        _ if insn.is_jmp_far()
+            || insn.is_call_far()
+            || insn.is_jmp_far_indirect()
+            || insn.is_call_far_indirect() =>
+        {
+            costs.far
+        }
         FlowControl::Return if !matches!(insn.mnemonic(), Mnemonic::Ret) => costs.far,
-        _ if insn.op0_register().is_vector_register() || insn.op1_register().is_vector_register() => costs.vector,
+        _ if insn.op0_register().is_vector_register() || insn.op1_register().is_vector_register() => {
+            costs.vector
+        }
         _ => costs.simple,
     }
 }

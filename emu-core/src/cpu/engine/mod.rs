@@ -67,7 +67,16 @@ pub struct CostTable {
 
 impl Default for CostTable {
     fn default() -> Self {
-        Self { simple: 1, multiply: 3, divide: 20, vector: 3, far: 20, system: 50, delivery: 40, walk_read: 10 }
+        Self {
+            simple: 1,
+            multiply: 3,
+            divide: 20,
+            vector: 3,
+            far: 20,
+            system: 50,
+            delivery: 40,
+            walk_read: 10,
+        }
     }
 }
 
@@ -84,6 +93,21 @@ pub struct EngineStats {
     pub loop_turns: u64,
 }
 
+/// A direct branch that left the chain for want of a link.
+#[derive(Clone, Copy, Debug)]
+struct Unlinked {
+    /// The block it ends.
+    block: *const Block,
+    /// Which of its links.
+    link: usize,
+    /// RIP at the start of its code page.
+    from_page: u64,
+    /// Where it goes.
+    rip: u64,
+    /// The generation it was in: later the block may be gone.
+    generation: u64,
+}
+
 /// Execution state that is not architectural, and the position in the run, which is.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -98,7 +122,7 @@ pub(crate) struct Engine {
     /// A device was accessed: the machine must look at its queues.
     device_access: bool,
     /// The branch that left the chain for want of a link, to be linked once its target is found.
-    unlinked: Option<(*const Block, usize, u64)>,
+    unlinked: Option<Unlinked>,
     /// Identity of the memory that host addresses point into.
     memory: Option<crate::mem::HostPage>,
     stats: EngineStats,

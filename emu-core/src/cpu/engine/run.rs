@@ -149,7 +149,12 @@ impl Cpu {
         match self.find_block(bus) {
             Ok(block) => {
                 self.link_to(block);
-                dispatch::run(self, block, bus);
+                if self.can_run_whole(block) {
+                    dispatch::run(self, block, bus);
+                } else {
+                    self.engine.stats.stepped += 1;
+                    dispatch::step(self, block, bus);
+                }
             }
             Err(fault) => self.raise(bus, fault),
         }

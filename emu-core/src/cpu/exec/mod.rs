@@ -2,9 +2,12 @@
 //!
 //! A function gets the decoded instruction, computes, makes all accesses that can fault, and only then changes
 //! registers and flags; a fault therefore leaves nothing half done. RIP already points behind the instruction in
-//! `next_rip`; branches set that. Families register themselves in [`lookup`]'s list; what nobody claims is #UD.
+//! `next_rip`; branches set that. A family is a file with a function from `Code` to [`Exec`], listed in [`FAMILIES`]; what
+//! none claims is #UD.
 
 mod operand;
+
+pub(crate) use operand::{gpr_index, gpr_width, is_high_byte};
 
 use super::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction};
@@ -12,10 +15,12 @@ use iced_x86::{Code, Instruction};
 /// An instruction's implementation.
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
+/// Families, each a function from `Code` to what it implements.
+const FAMILIES: [fn(Code) -> Option<Exec>; 0] = [];
+
 /// The implementation of `code`; `None` if there is none and it raises #UD.
 pub(crate) fn lookup(code: Code) -> Option<Exec> {
-    let _ = code;
-    None
+    FAMILIES.iter().find_map(|family| family(code))
 }
 
 /// #UD.

@@ -1,6 +1,7 @@
 //! Operands of a decoded instruction: registers by name, effective addresses, memory by width.
 
 use crate::access::Width;
+use crate::cpu::mmu::is_canonical;
 use crate::cpu::regs::{CODE_PAGE, RSP, Seg};
 use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 use iced_x86::{Instruction, OpKind, Register};
@@ -60,7 +61,8 @@ impl Cpu {
             at = at.wrapping_add(self.regs[gpr_index(base)]);
         }
         if index != Register::None && !index.is_vector_register() {
-            at = at.wrapping_add(self.regs[gpr_index(index)].wrapping_mul(u64::from(insn.memory_index_scale())));
+            at = at
+                .wrapping_add(self.regs[gpr_index(index)].wrapping_mul(u64::from(insn.memory_index_scale())));
         }
         at & address_mask(insn, self.code_size())
     }
@@ -147,11 +149,11 @@ impl Cpu {
 
     /// Sets SP, ESP or RSP, by the stack's width.
     pub(crate) fn set_stack_pointer(&mut self, value: u64) {
-        let rsp = &mut self.regs[RSP as usize];
-        *rsp = match self.segs[Seg::Ss as usize] {
-            _ if self.long_mode() && self.segs[Seg::Cs as usize].has(crate::cpu::regs::rights::L) => value,
-            ss if ss.has(crate::cpu::regs::rights::DB) => value & 0xffff_ffff,
-            _ => *rsp & !0xffff | value & 0xffff,
+        let rsp = self.regs[RSP as usize];
+        self.regs[RSP as usize] = match self.stack_width() {
+            Width::B8 => value,
+            Width::B4 => value & 0xffff_ffff,
+            Width::B1 | Width::B2 => rsp & !0xffff | value & 0xffff,
         };
     }
 
@@ -168,7 +170,7 @@ impl Cpu {
     /// Makes `rip` the next instruction if it is one that this mode can fetch: canonical, or inside CS.
     pub(crate) fn branch_to(&mut self, rip: u64) -> Result<(), Fault> {
         let valid = if self.code_size() == CodeSize::Bits64 {
-            sign_extend_canonical(rip) == rip
+            is_canonical(rip)
         } else {
             rip <= u64::from(self.seg(Seg::Cs).limit)
         };
@@ -178,10 +180,6 @@ impl Cpu {
         self.next_rip = rip;
         Ok(())
     }
-}
-
-const fn sign_extend_canonical(rip: u64) -> u64 {
-    ((rip << 16) as i64 >> 16) as u64
 }
 
 /// Mask of the instruction's address size.
@@ -200,4 +198,3 @@ fn address_mask(insn: &Instruction, code: CodeSize) -> u64 {
         }
     })
 }
-

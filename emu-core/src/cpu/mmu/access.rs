@@ -42,7 +42,13 @@ struct Pieces {
 
 impl Cpu {
     /// Loads `width` at `offset` in `seg`.
-    pub(crate) fn load(&mut self, bus: &mut dyn CpuBus, seg: Seg, offset: u64, width: Width) -> Result<u64, Fault> {
+    pub(crate) fn load(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        offset: u64,
+        width: Width,
+    ) -> Result<u64, Fault> {
         let lin = self.linear(seg, offset, width.bytes(), Intent::Read)?;
         self.check_alignment(lin, width.bytes())?;
         self.load_lin(bus, lin, width, self.data_context())
@@ -216,7 +222,10 @@ impl Cpu {
             self.install_fast(bus, index, &entry, access, context);
             return Ok(entry.gpa.plus(lin.page_offset()));
         }
-        debug_assert!(self.code_size() != crate::cpu::CodeSize::Bits64 || is_canonical(lin.0), "checked by `linear`");
+        debug_assert!(
+            self.code_size() != crate::cpu::CodeSize::Bits64 || is_canonical(lin.0),
+            "checked by `linear`"
+        );
         let entry = self.walk(bus, lin, access, context)?;
         self.mmu.has_large |= entry.size_log2 > 12;
         self.mmu.data[index] = Some(entry);

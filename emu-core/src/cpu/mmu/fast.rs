@@ -86,15 +86,25 @@ pub(crate) fn fast_store(mmu: &Mmu, lin: u64, width: Width, value: u64) -> Optio
     Some(())
 }
 
-/// Replaces a value at a linear address by what `change` makes of it, if nothing special applies.
+/// Replaces a value at a linear address by what `change` makes of it, if nothing special applies. `change` computes; it
+/// reaches neither memory nor the TLB.
 #[inline(always)]
-pub(crate) fn fast_update(mmu: &Mmu, lin: u64, width: Width, change: impl FnOnce(u64) -> u64) -> Option<()> {
-    let entry = mmu.fast_entry(lin);
+pub(crate) fn fast_update<T: AsRef<Mmu>>(
+    owner: &mut T,
+    lin: u64,
+    width: Width,
+    change: impl FnOnce(&mut T, u64) -> u64,
+) -> Option<()> {
+    let entry = (*owner).as_ref().fast_entry(lin);
     if entry.write != tag(lin, width) {
         return None;
     }
     let at = host(entry, lin);
-    // SAFETY: as in `fast_store`.
-    unsafe { write(at, width, change(read(at, width))) }
+    // SAFETY: as in `fast_store`, for both accesses: `change` leaves memory and tags alone.
+    unsafe {
+        let old = read(at, width);
+        let new = change(owner, old);
+        write(at, width, new);
+    }
     Some(())
 }

@@ -4,11 +4,11 @@
 
 use super::access::Intent;
 use super::tlb::Context;
+use crate::addr::Lin;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::flags::bit;
 use crate::cpu::regs::{Seg, rights};
 use crate::cpu::{CodeSize, Cpu, Fault};
-use crate::addr::Lin;
 
 /// Whether bits 63:47 are all equal.
 #[must_use]
@@ -58,11 +58,7 @@ impl Cpu {
 
     /// The access context of explicit data accesses now.
     pub(crate) fn data_context(&self) -> Context {
-        if self.cpl == 3 {
-            Context::User
-        } else {
-            self.supervisor_context(self.system_flags & bit::AC != 0)
-        }
+        if self.cpl == 3 { Context::User } else { self.supervisor_context(self.system_flags & bit::AC != 0) }
     }
 
     /// The context of implicit accesses to descriptor tables and task state: always supervisor, AC never helps.
@@ -76,7 +72,11 @@ impl Cpu {
     }
 
     fn supervisor_context(&self, override_smap: bool) -> Context {
-        if self.cr4 & cr4::SMAP != 0 && !override_smap { Context::Supervisor } else { Context::SupervisorRelaxed }
+        if self.cr4 & cr4::SMAP != 0 && !override_smap {
+            Context::Supervisor
+        } else {
+            Context::SupervisorRelaxed
+        }
     }
 
     /// Whether misaligned data accesses raise #AC.

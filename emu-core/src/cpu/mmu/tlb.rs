@@ -236,6 +236,11 @@ impl Mmu {
         }
     }
 
+    /// Goes on fetching from a page whose translation is known to be cached.
+    pub(crate) fn enter_code_page(&mut self, lin: u64, gpa: Gpa, user: bool) {
+        self.code_page = Some(CodePage { lin: Lin(lin), gpa, user });
+    }
+
     /// The next fetch translates anew, and links between pages are forgotten.
     pub(crate) fn drop_code_page(&mut self) {
         self.code_page = None;

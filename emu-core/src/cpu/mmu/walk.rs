@@ -75,8 +75,10 @@ const FOUR_LEVEL: [Level; 4] = [
     Level { shift: 21, bits: 9, large: true },
     Level { shift: 12, bits: 9, large: false },
 ];
-const PAE: [Level; 2] = [Level { shift: 21, bits: 9, large: true }, Level { shift: 12, bits: 9, large: false }];
-const LEGACY: [Level; 2] = [Level { shift: 22, bits: 10, large: true }, Level { shift: 12, bits: 10, large: false }];
+const PAE: [Level; 2] =
+    [Level { shift: 21, bits: 9, large: true }, Level { shift: 12, bits: 9, large: false }];
+const LEGACY: [Level; 2] =
+    [Level { shift: 22, bits: 10, large: true }, Level { shift: 12, bits: 10, large: false }];
 
 /// Entries read on the way, for the accessed bits.
 struct Path {
@@ -183,7 +185,8 @@ impl Cpu {
         if context == Context::User {
             code |= error::US;
         }
-        let tells_fetch = self.cr4 & cr4::SMEP != 0 || (self.cr4 & cr4::PAE != 0 && self.efer & efer::NXE != 0);
+        let tells_fetch =
+            self.cr4 & cr4::SMEP != 0 || (self.cr4 & cr4::PAE != 0 && self.efer & efer::NXE != 0);
         if access == Access::Fetch && tells_fetch {
             code |= error::ID;
         }
@@ -226,7 +229,8 @@ impl Cpu {
                 return Err(Miss(0));
             }
             let last = depth + 1 == levels.len();
-            let maps = last || level.large && value & entry::PS != 0 && (entry_bytes == 8 || self.cr4 & cr4::PSE != 0);
+            let maps = last
+                || level.large && value & entry::PS != 0 && (entry_bytes == 8 || self.cr4 & cr4::PSE != 0);
             if value & self.reserved_bits(level, entry_bytes, last, maps) != 0 {
                 return Err(Miss(error::P | error::RSVD));
             }

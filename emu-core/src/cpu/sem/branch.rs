@@ -29,6 +29,8 @@ pub(crate) struct Call;
 impl Sem for Call {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
+        let to = b.rip(op.imm);
+        b.target(to)?;
         let back = b.rip(op.aux);
         b.push(B8::W, back)?;
         Ok(Flow::Taken)
@@ -40,7 +42,9 @@ pub(crate) struct JmpReg;
 impl Sem for JmpReg {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
-        Ok(Flow::To(b.reg(op.src, B8::W)))
+        let to = b.reg(op.src, B8::W);
+        b.target(to)?;
+        Ok(Flow::To(to))
     }
 }
 
@@ -49,7 +53,9 @@ pub(crate) struct JmpMem;
 impl Sem for JmpMem {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
-        Ok(Flow::To(b.load(op, B8::W)?))
+        let to = b.load(op, B8::W)?;
+        b.target(to)?;
+        Ok(Flow::To(to))
     }
 }
 
@@ -59,6 +65,7 @@ impl Sem for CallReg {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
         let to = b.reg(op.src, B8::W);
+        b.target(to)?;
         let back = b.rip(op.aux);
         b.push(B8::W, back)?;
         Ok(Flow::To(to))
@@ -71,18 +78,20 @@ impl Sem for CallMem {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
         let to = b.load(op, B8::W)?;
+        b.target(to)?;
         let back = b.rip(op.aux);
         b.push(B8::W, back)?;
         Ok(Flow::To(to))
     }
 }
 
-/// `ret` and `ret imm`.
+/// `ret` and `ret imm`: `Op::imm` counts the return address too.
 pub(crate) struct Ret;
 impl Sem for Ret {
     #[inline(always)]
     fn run<B: Builder>(b: &mut B, op: &Op) -> Result<Flow<B::V>, B::Stop> {
-        let to = b.pop(B8::W)?;
+        let to = b.top()?;
+        b.target(to)?;
         b.release(op.imm);
         Ok(Flow::To(to))
     }

@@ -6,7 +6,7 @@ use crate::access::Width;
 use crate::cpu::Cpu;
 use crate::cpu::engine::Op;
 use crate::cpu::flags::{Condition, Flags, sign_extend};
-use crate::cpu::mmu::{fast_load, fast_store, fast_update};
+use crate::cpu::mmu::{Mmu, fast_load, fast_store, fast_update, is_canonical};
 use crate::cpu::regs::{CODE_PAGE, RSP};
 
 /// Works on the processor alone.
@@ -14,6 +14,13 @@ pub(crate) struct Fast<'a>(pub(crate) &'a mut Cpu);
 
 /// The access needs the slow path.
 pub(crate) struct Miss;
+
+impl AsRef<Mmu> for Fast<'_> {
+    #[inline(always)]
+    fn as_ref(&self) -> &Mmu {
+        &self.0.mmu
+    }
+}
 
 impl Fast<'_> {
     #[inline(always)]
@@ -86,6 +93,16 @@ impl Builder for Fast<'_> {
         let value = fast_load(&self.0.mmu, sp, width).ok_or(Miss)?;
         self.0.regs[RSP as usize] = sp.wrapping_add(width.bytes());
         Ok(value)
+    }
+
+    #[inline(always)]
+    fn top(&mut self) -> Result<u64, Miss> {
+        fast_load(&self.0.mmu, self.0.regs[RSP as usize], Width::B8).ok_or(Miss)
+    }
+
+    #[inline(always)]
+    fn target(&mut self, rip: u64) -> Result<(), Miss> {
+        if is_canonical(rip) { Ok(()) } else { Err(Miss) }
     }
 
     #[inline(always)]

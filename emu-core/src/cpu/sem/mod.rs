@@ -13,7 +13,7 @@ mod slow;
 pub(crate) mod width;
 
 pub(crate) use fast::Fast;
-pub(crate) use slow::{Slow, SlowFn, run_slow};
+pub(crate) use slow::{SlowFn, run_slow};
 
 use super::engine::Op;
 use super::flags::Condition;
@@ -73,7 +73,11 @@ pub(crate) trait Builder {
     fn push(&mut self, width: Width, value: Self::V) -> Result<(), Self::Stop>;
     /// Pops.
     fn pop(&mut self, width: Width) -> Result<Self::V, Self::Stop>;
-    /// Moves the stack pointer up: RET n.
+    /// The quadword on top of the stack, left there.
+    fn top(&mut self) -> Result<Self::V, Self::Stop>;
+    /// Refuses a branch target that is not canonical, before the branch has changed anything.
+    fn target(&mut self, rip: Self::V) -> Result<(), Self::Stop>;
+    /// Moves the stack pointer up.
     fn release(&mut self, bytes: u64);
 
     /// Sum, not cut.

@@ -2,10 +2,10 @@
 
 use super::width::W;
 use super::{Builder, Flow, Sem};
+use crate::access::Width;
 use crate::cpu::engine::Op;
 use crate::cpu::flags::Condition;
 use crate::cpu::regs::{RAX, RDX};
-use crate::access::Width;
 use std::marker::PhantomData;
 
 macro_rules! sem {
@@ -71,10 +71,9 @@ SignMem<D, S>, |b, op| {
     let value = b.cut(value, D::W);
     b.set_reg(op.dst, D::W, value);
 } }
-sem! { /// `lea dst, [mem]` with addresses of `A`.
-Lea<D, A>, |b, op| {
+sem! { /// `lea dst, [mem]`.
+Lea<D>, |b, op| {
     let value = b.offset(op);
-    let value = b.cut(value, A::W);
     let value = b.cut(value, D::W);
     b.set_reg(op.dst, D::W, value);
 } }

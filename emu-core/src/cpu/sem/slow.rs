@@ -5,6 +5,8 @@ use super::{Builder, Flow, Sem, Shift};
 use crate::access::Width;
 use crate::cpu::engine::Op;
 use crate::cpu::flags::Condition;
+use crate::cpu::mmu::is_canonical;
+use crate::cpu::regs::{CODE_PAGE, Seg};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::Instruction;
 
@@ -25,18 +27,13 @@ pub(crate) fn run_slow<S: Sem>(
     op: &Op,
     insn: &Instruction,
 ) -> Result<(), Fault> {
-    let rsp = cpu.regs[crate::cpu::regs::RSP as usize];
     let mut builder = Slow { cpu, bus, insn };
-    let flow = S::run(&mut builder, op)?;
-    let cpu = builder.cpu;
-    let to = match flow {
-        Flow::Next => return Ok(()),
-        Flow::Taken => cpu.regs[crate::cpu::regs::CODE_PAGE as usize].wrapping_add(op.imm),
-        Flow::NotTaken => return Ok(()),
+    let to = match S::run(&mut builder, op)? {
+        Flow::Next | Flow::NotTaken => return Ok(()),
+        Flow::Taken => cpu.regs[CODE_PAGE as usize].wrapping_add(op.imm),
         Flow::To(to) => to,
     };
-    // A branch to where nothing can be fetched faults as the branch: the stack pointer is as before.
-    cpu.branch_to(to).inspect_err(|_| cpu.regs[crate::cpu::regs::RSP as usize] = rsp)
+    cpu.branch_to(to)
 }
 
 impl Slow<'_> {
@@ -94,6 +91,15 @@ impl Builder for Slow<'_> {
 
     fn pop(&mut self, width: Width) -> Result<u64, Fault> {
         self.cpu.pop(self.bus, width)
+    }
+
+    fn top(&mut self) -> Result<u64, Fault> {
+        let sp = self.cpu.stack_offset(0);
+        self.cpu.load(self.bus, Seg::Ss, sp, Width::B8)
+    }
+
+    fn target(&mut self, rip: u64) -> Result<(), Fault> {
+        if is_canonical(rip) { Ok(()) } else { Err(Fault::GP0) }
     }
 
     fn release(&mut self, bytes: u64) {

@@ -1,6 +1,7 @@
 //! What instructions do to the machine around them: segments, gates, tasks, exceptions, control registers, MSRs, CPUID.
 
 mod cpuid;
+mod debug;
 mod deliver;
 mod msr;
 

@@ -1,4 +1,9 @@
-//! One fake for every chip's tests: a clock, queues, a trace, and a flat memory that DMA reaches untranslated.
+//! Fakes for tests and benches. For chips: a clock, queues, a trace, and a flat memory that DMA reaches untranslated. For
+//! the processor: [`FlatBus`].
+
+mod cpu;
+
+pub use cpu::{FlatBus, identity_map, long_mode};
 
 use crate::addr::{Bdf, Iova};
 use crate::device::{DeviceCtx, DmaFault, DmaPort, Env, Signal, SignalQueue};

@@ -1,0 +1,337 @@
+//! Dispatch: from operation to operation, from block to block. One of the few modules with unsafe code.
+//!
+//! In an optimised build on x86-64 a handler ends by calling the next one, which the compiler turns into a jump; a build
+//! with debug assertions, or for another host, gets the same handlers one by one from a loop. Either way a handler
+//! answers null to leave, with RIP and the charges put right.
+//!
+//! Operations are reached by address. What makes that sound: a block's operations lie in one allocation that ends with a
+//! sentinel which never asks for a successor; blocks are freed by [`super::cache::BlockCache::collect`] only, which the
+//! run loop calls while no chain runs; and a link or jump-cache entry is followed only in the generation it was made in,
+//! which ends whenever a block is dropped.
+#![allow(unsafe_code, reason = "operations and blocks are followed by address on the hot path")]
+
+use super::block::{Block, Handler, Link, NEXT, Op, SlowForm, TAKEN};
+use super::cache::{BlockCache, Jump};
+use super::{Engine, Unlinked};
+use crate::cpu::mmu::is_canonical;
+use crate::cpu::regs::{CODE_PAGE, ZERO};
+use crate::cpu::sem::{Fast, Flow, Sem};
+use crate::cpu::{Cpu, CpuBus, Fault};
+
+/// Whether handlers call each other.
+const CHAINED: bool = cfg!(all(not(debug_assertions), target_arch = "x86_64"));
+
+/// Runs `block` and all that follows it, until something needs the run loop. The block must fit the budget.
+pub(super) fn run(cpu: &mut Cpu, block: *const Block, bus: &mut dyn CpuBus) {
+    let mut op = enter(cpu, block, bus);
+    while !op.is_null() {
+        // SAFETY: handlers answer null or an operation of a live block.
+        let handler = unsafe { (*op).run };
+        op = handler(cpu, op, bus);
+    }
+}
+
+/// Executes the first instruction of `block` alone. Answers whether it retired.
+pub(super) fn step(cpu: &mut Cpu, block: *const Block, bus: &mut dyn CpuBus) -> bool {
+    // SAFETY: the caller has just found the block, and none is freed before the next turn of the run loop.
+    let block = unsafe { &*block };
+    cpu.engine.block = block;
+    let cycles = block.cold[0].cycles;
+    cpu.engine.position.budget -= i64::from(cycles);
+    cpu.engine.position.insns += 1;
+    cpu.engine.position.ahead_insns = 1;
+    cpu.engine.position.ahead_cycles = cycles;
+    let result = match cpu.check_code_limit(u64::from(block.cold[0].insn.len() as u32)) {
+        Ok(()) => execute(cpu, block, 0, bus),
+        Err(fault) => Err(fault),
+    };
+    cpu.engine.position.ahead_insns = 0;
+    cpu.engine.position.ahead_cycles = 0;
+    match result {
+        Ok(()) => {
+            cpu.rip = cpu.next_rip;
+            true
+        }
+        Err(fault) => {
+            cpu.engine.position.budget += i64::from(cycles);
+            cpu.engine.position.insns -= 1;
+            cpu.raise(bus, fault);
+            false
+        }
+    }
+}
+
+/// Runs the slow form of an operation: RIP is exact for it.
+fn execute(cpu: &mut Cpu, block: &Block, index: usize, bus: &mut dyn CpuBus) -> Result<(), Fault> {
+    let (op, cold) = (&block.ops[index], &block.cold[index]);
+    cpu.rip = cpu.page_rip(u64::from(op.offset));
+    cpu.next_rip = cpu.page_rip(u64::from(op.offset) + cold.insn.len() as u64);
+    match cold.slow {
+        SlowForm::Sem(run) => run(cpu, bus, op, &cold.insn),
+        SlowForm::Exec(run) => run(cpu, bus, &cold.insn),
+    }
+}
+
+/// The handler of a hot instruction: the fast builder, or the slow form if that refuses.
+pub(super) fn fast<S: Sem>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: handlers are called with an operation of the block that runs.
+    let operation = unsafe { &*op };
+    match S::run(&mut Fast(cpu), operation) {
+        Ok(Flow::Next) => next(cpu, op, bus),
+        Ok(Flow::Taken) => follow::<TAKEN>(cpu, op, operation.imm, bus),
+        Ok(Flow::NotTaken) => follow::<NEXT>(cpu, op, operation.aux, bus),
+        Ok(Flow::To(rip)) => jump(cpu, rip, bus),
+        Err(_) => slow(cpu, op, bus),
+    }
+}
+
+/// The handler of everything else.
+#[inline(never)]
+pub(super) fn slow(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    if slowly(cpu, op, bus) { next(cpu, op, bus) } else { std::ptr::null() }
+}
+
+/// Executes an operation in its slow form. Answers whether the block goes on.
+fn slowly(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> bool {
+    // SAFETY: inside a chain `engine.block` is the live block that `op` belongs to.
+    let (block, index) = unsafe {
+        let block = &*cpu.engine.block;
+        (block, op.offset_from_unsigned(block.ops.as_ptr()))
+    };
+    cpu.engine.position.ahead_insns = block.len() - index as u32;
+    cpu.engine.position.ahead_cycles = block.cold[index].cycles_ahead;
+    let result = execute(cpu, block, index, bus);
+    cpu.engine.position.ahead_insns = 0;
+    cpu.engine.position.ahead_cycles = 0;
+    match result {
+        Ok(()) if !cpu.engine.leave => true,
+        Ok(()) => {
+            refund(cpu, block, index + 1);
+            cpu.rip = cpu.next_rip;
+            false
+        }
+        Err(fault) => {
+            refund(cpu, block, index);
+            cpu.raise(bus, fault);
+            false
+        }
+    }
+}
+
+/// Takes back what was charged for the operations from `index` on.
+fn refund(cpu: &mut Cpu, block: &Block, index: usize) {
+    if let Some(cold) = block.cold.get(index) {
+        cpu.engine.position.insns -= u64::from(block.len()) - index as u64;
+        cpu.engine.position.budget += i64::from(cold.cycles_ahead);
+    }
+}
+
+/// On to the operation after `op`.
+#[inline(always)]
+fn next(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: `op` is not the sentinel, which never comes here.
+    let op = unsafe { op.add(1) };
+    goto(cpu, op, bus)
+}
+
+/// On to `op`: by a call that ends this handler, or by way of the loop in [`run`].
+#[inline(always)]
+fn goto(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    if !CHAINED {
+        return op;
+    }
+    // SAFETY: an operation of a live block.
+    let handler: Handler = unsafe { (*op).run };
+    handler(cpu, op, bus)
+}
+
+/// Charges a block and starts it; leaves if the budget does not cover it.
+#[inline(always)]
+fn enter(cpu: &mut Cpu, block: *const Block, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: found, linked or cached in this generation: live.
+    let found = unsafe { &*block };
+    let left = cpu.engine.position.budget - i64::from(found.cycles);
+    if left < 0 {
+        return leave_at(cpu, found.gpa.page_offset());
+    }
+    cpu.engine.block = block;
+    cpu.engine.position.budget = left;
+    cpu.engine.position.insns += u64::from(found.len());
+    goto(cpu, found.ops.as_ptr(), bus)
+}
+
+/// Leaves the chain; execution goes on at that offset from the code page.
+#[cold]
+fn leave_at(cpu: &mut Cpu, page_offset: u64) -> *const Op {
+    cpu.rip = cpu.page_rip(page_offset);
+    std::ptr::null()
+}
+
+/// Follows a direct branch, or the end of a block, to `page_offset` from the code page.
+#[inline(always)]
+fn follow<const LINK: usize>(
+    cpu: &mut Cpu,
+    op: *const Op,
+    page_offset: u64,
+    bus: &mut dyn CpuBus,
+) -> *const Op {
+    // SAFETY: as in `slowly`.
+    let link = unsafe { (*cpu.engine.block).links[LINK].get() };
+    let page = cpu.regs[CODE_PAGE as usize];
+    if link.generation == cpu.generation() && link.from_page == page {
+        if link.to_page != page {
+            cpu.regs[CODE_PAGE as usize] = link.to_page;
+            cpu.enter_code_page(link.block);
+        }
+        return enter(cpu, link.block, bus);
+    }
+    unlinked(cpu, op, LINK, page_offset, bus)
+}
+
+/// A branch without a valid link: back to the run loop, which finds the target and links it.
+#[cold]
+#[inline(never)]
+fn unlinked(cpu: &mut Cpu, op: *const Op, link: usize, page_offset: u64, bus: &mut dyn CpuBus) -> *const Op {
+    let rip = cpu.page_rip(page_offset);
+    if link == TAKEN && !is_canonical(rip) {
+        let retired = slowly(cpu, op, bus);
+        debug_assert!(!retired, "the slow form refuses the target");
+        return std::ptr::null();
+    }
+    // SAFETY: as in `slowly`.
+    let crossing = unsafe { (*cpu.engine.block).crossing };
+    if !crossing && cpu.engine.mode.flat_code() {
+        let from_page = cpu.regs[CODE_PAGE as usize];
+        let generation = cpu.generation();
+        cpu.engine.unlinked = Some(Unlinked { block: cpu.engine.block, link, from_page, rip, generation });
+    }
+    leave_to(cpu, rip)
+}
+
+/// Leaves the chain for `rip`.
+fn leave_to(cpu: &mut Cpu, rip: u64) -> *const Op {
+    cpu.rip = rip;
+    std::ptr::null()
+}
+
+/// Follows a computed branch by the jump cache.
+#[inline(always)]
+fn jump(cpu: &mut Cpu, rip: u64, bus: &mut dyn CpuBus) -> *const Op {
+    let mode = cpu.engine.mode;
+    let jump = cpu.engine.cache.jumps[BlockCache::jump_slot(rip, mode)];
+    if jump.rip == rip && jump.mode == mode && jump.generation == cpu.generation() {
+        if jump.page != cpu.regs[CODE_PAGE as usize] {
+            cpu.regs[CODE_PAGE as usize] = jump.page;
+            cpu.enter_code_page(jump.block);
+        }
+        return enter(cpu, jump.block, bus);
+    }
+    leave_to(cpu, rip)
+}
+
+/// The end of a block whose last instruction has not decided where to go.
+fn fall_through(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: as in `fast`.
+    let page_offset = unsafe { (*op).aux };
+    follow::<NEXT>(cpu, op, page_offset, bus)
+}
+
+/// The end of a block whose last instruction has set `next_rip`.
+fn go_where_told(cpu: &mut Cpu, _: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    let rip = cpu.next_rip;
+    jump(cpu, rip, bus)
+}
+
+/// The operation behind a block's last: `ended` if that one is a branch or has set `next_rip`.
+pub(super) fn sentinel(next_offset: u64, ended: bool) -> Op {
+    Op {
+        run: if ended { go_where_told } else { fall_through },
+        imm: 0,
+        aux: next_offset,
+        dst: ZERO,
+        src: ZERO,
+        base: ZERO,
+        index: ZERO,
+        seg_base: ZERO,
+        scale: 0,
+        offset: 0,
+    }
+}
+
+impl Engine {
+    /// Remembers how RIP was reached, so that the next time needs no lookup.
+    pub(super) fn remember(&mut self, unlinked: Option<Unlinked>, jump: Jump) {
+        // SAFETY: `jump.block` was just found.
+        let target = unsafe { &*jump.block };
+        if target.crossing || !self.mode.flat_code() {
+            return;
+        }
+        let slot = BlockCache::jump_slot(jump.rip, jump.mode);
+        self.cache.jumps[slot] = jump;
+        let same = |from: &Unlinked| from.rip == jump.rip && from.generation == jump.generation;
+        if let Some(from) = unlinked.filter(same) {
+            // SAFETY: no block was dropped in this generation.
+            let block = unsafe { &*from.block };
+            if block.mode == jump.mode {
+                let link = Link {
+                    block: jump.block,
+                    from_page: from.from_page,
+                    to_page: jump.page,
+                    generation: jump.generation,
+                };
+                block.links[from.link].set(link);
+            }
+        }
+    }
+}
+
+impl Cpu {
+    /// RIP at an offset from the code page.
+    #[inline(always)]
+    fn page_rip(&self, page_offset: u64) -> u64 {
+        let rip = self.regs[CODE_PAGE as usize].wrapping_add(page_offset);
+        if self.engine.mode.is_64() { rip } else { rip & 0xffff_ffff }
+    }
+
+    /// The generation of translations and of decoded code together: it grows when either does.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> u64 {
+        self.engine.cache.generation().wrapping_add(self.mmu.code_generation())
+    }
+
+    /// The page of `block` becomes the current code page, as fetching from it would make it. Code is flat.
+    #[inline(never)]
+    fn enter_code_page(&mut self, block: *const Block) {
+        // SAFETY: a link's or the jump cache's target, in its generation.
+        let gpa = unsafe { (*block).gpa.page_base() };
+        let lin = self.regs[CODE_PAGE as usize];
+        self.mmu.enter_code_page(lin, gpa, self.cpl == 3);
+    }
+
+    /// The block that was found for RIP is remembered.
+    pub(super) fn link_to(&mut self, block: *const Block) {
+        let jump = Jump {
+            rip: self.rip,
+            mode: self.engine.mode,
+            generation: self.generation(),
+            block,
+            page: self.regs[CODE_PAGE as usize],
+        };
+        let unlinked = self.engine.unlinked.take();
+        self.engine.remember(unlinked, jump);
+    }
+
+    /// Whether the budget covers all of `block`, and CS all of its bytes; otherwise the stepper goes on.
+    pub(super) fn can_run_whole(&self, block: *const Block) -> bool {
+        // SAFETY: just found.
+        let block = unsafe { &*block };
+        self.engine.position.budget >= i64::from(block.cycles) && self.check_code_limit(block.span()).is_ok()
+    }
+
+    /// #GP(0) if fewer than `len` bytes from RIP on are inside CS.
+    fn check_code_limit(&self, len: u64) -> Result<(), Fault> {
+        let limit = u64::from(self.seg(crate::cpu::regs::Seg::Cs).limit);
+        let inside = self.engine.mode.flat_code() || self.rip.saturating_add(len - 1) <= limit;
+        if inside { Ok(()) } else { Err(Fault::GP0) }
+    }
+}
