@@ -30,6 +30,8 @@ pub enum Slot {
     Uart(u8),
     /// ACPI power management: PM timer, PM1 blocks, sleep and reset.
     AcpiPm,
+    /// The 8042 keyboard controller, the A20 gate and port 0x92.
+    Kbc,
     /// Debug exit, debug console and Bochs-style shutdown ports.
     DebugPort,
     /// PCI configuration space.
@@ -50,6 +52,7 @@ impl fmt::Display for Slot {
             Self::Rtc => f.write_str("rtc"),
             Self::Uart(n) => write!(f, "uart{n}"),
             Self::AcpiPm => f.write_str("acpi-pm"),
+            Self::Kbc => f.write_str("kbc"),
             Self::DebugPort => f.write_str("debug-port"),
             Self::Pci => f.write_str("pci"),
         }
