@@ -17,7 +17,11 @@ pub struct Register {
 
 impl Register {
     /// A register whose number says it all.
-    pub(crate) fn plain(name: impl Into<Cow<'static, str>>, offset: impl Into<u64>, value: impl Into<u64>) -> Self {
+    pub(crate) fn plain(
+        name: impl Into<Cow<'static, str>>,
+        offset: impl Into<u64>,
+        value: impl Into<u64>,
+    ) -> Self {
         Self { name: name.into(), offset: offset.into(), value: value.into(), meaning: String::new() }
     }
 

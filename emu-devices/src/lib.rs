@@ -1,7 +1,9 @@
 //! The chips of the machine. Each is one folder, knows its own pins and offsets only, and never learns what stands
 //! behind the port it is lent.
 
+pub mod debug_port;
 mod inspect;
+pub mod ioapic;
 pub mod lapic;
 mod restore;
 

@@ -2,7 +2,8 @@
 //! bypass them: NMI, SMI, INIT, start-up, ExtINT.
 
 use super::spec::{
-    ERROR_RECEIVE_VECTOR, FIRST_VECTOR, LVT_LEVEL, LVT_LOW_ACTIVE, LVT_MASKED, LVT_REMOTE_IRR, Lvt, SVR_SUPPRESS_EOI,
+    ERROR_RECEIVE_VECTOR, FIRST_VECTOR, LVT_LEVEL, LVT_LOW_ACTIVE, LVT_MASKED, LVT_REMOTE_IRR, Lvt,
+    SVR_SUPPRESS_EOI,
 };
 use super::state::{Latch, Vectors};
 use super::{Lapic, Mode};
@@ -65,7 +66,13 @@ impl Lapic {
     }
 
     /// Does what a delivery mode says, on behalf of the current cause.
-    pub(super) fn deliver(&mut self, env: &mut Env<'_>, mode: DeliveryMode, vector: u8, trigger: TriggerMode) {
+    pub(super) fn deliver(
+        &mut self,
+        env: &mut Env<'_>,
+        mode: DeliveryMode,
+        vector: u8,
+        trigger: TriggerMode,
+    ) {
         let cause = env.tracer.cause();
         match mode {
             DeliveryMode::Fixed | DeliveryMode::LowestPriority => self.raise(env, vector, trigger),
@@ -167,7 +174,11 @@ impl Lapic {
         let service = highest(&self.state.isr).unwrap_or(0) & 0xf0;
         let request = highest(&self.state.irr).unwrap_or(0) & 0xf0;
         let task = self.state.tpr;
-        if task & 0xf0 >= request && task & 0xf0 > service { task } else { (task & 0xf0).max(service).max(request) }
+        if task & 0xf0 >= request && task & 0xf0 > service {
+            task
+        } else {
+            (task & 0xf0).max(service).max(request)
+        }
     }
 
     pub(super) fn set_tpr(&mut self, env: &mut Env<'_>, value: u8) {
@@ -237,7 +248,8 @@ impl Lapic {
 
     /// The LINT0 (0, the 8259 pair's INTR) or LINT1 (1, NMI) pin goes high or low. Others do not exist.
     pub fn set_lint(&mut self, env: &mut Env<'_>, pin: usize, high: bool) {
-        let (Some(level), Some(entry)) = (self.state.lint.get_mut(pin), [Lvt::Lint0, Lvt::Lint1].get(pin)) else {
+        let (Some(level), Some(entry)) = (self.state.lint.get_mut(pin), [Lvt::Lint0, Lvt::Lint1].get(pin))
+        else {
             return;
         };
         let before = std::mem::replace(level, high);

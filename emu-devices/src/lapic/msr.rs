@@ -3,8 +3,9 @@
 //! Reserved registers, reserved bits, reads of write-only and writes of read-only registers are #GP(0).
 
 use super::spec::{
-    CURRENT_COUNT, DIVIDE, EOI, ESR, ICR, ICR_VALID, ID, INITIAL_COUNT, ISR, LDR, LVT_CMCI, LVT_ERROR, LVT_TIMER,
-    Lvt, MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC_FIRST, MSR_X2APIC_LAST, PPR, SELF_IPI, SVR, TPR, VERSION,
+    CURRENT_COUNT, DIVIDE, EOI, ESR, ICR, ICR_VALID, ID, INITIAL_COUNT, ISR, LDR, LVT_CMCI, LVT_ERROR,
+    LVT_TIMER, Lvt, MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC_FIRST, MSR_X2APIC_LAST, PPR, SELF_IPI, SVR,
+    TPR, VERSION,
 };
 use super::{Lapic, Mode};
 use emu_core::device::Env;

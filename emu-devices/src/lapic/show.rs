@@ -32,11 +32,13 @@ impl Lapic {
     /// All registers that can be read, and the two MSRs.
     pub fn registers(&self, now: VirtTime) -> impl Iterator<Item = Register> {
         let mut all = vec![
-            Register::plain("IA32_APIC_BASE", MSR_APIC_BASE, self.state.base).meaning(format!("{:?}", self.mode())),
+            Register::plain("IA32_APIC_BASE", MSR_APIC_BASE, self.state.base)
+                .meaning(format!("{:?}", self.mode())),
             Register::plain("IA32_TSC_DEADLINE", MSR_TSC_DEADLINE, self.deadline(now)),
         ];
         for offset in REGISTERS {
-            let (Some(value), Some(name)) = (self.read_register(now, offset), register_name(offset.into())) else {
+            let (Some(value), Some(name)) = (self.read_register(now, offset), register_name(offset.into()))
+            else {
                 continue;
             };
             let words = match offset {

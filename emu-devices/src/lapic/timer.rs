@@ -59,7 +59,9 @@ impl Lapic {
             return timer.first.saturating_sub(counted as u32);
         };
         match mode_of(self.timer_entry()) {
-            TimerMode::Periodic if timer.initial > 0 => timer.initial - (over % u64::from(timer.initial)) as u32,
+            TimerMode::Periodic if timer.initial > 0 => {
+                timer.initial - (over % u64::from(timer.initial)) as u32
+            }
             TimerMode::Periodic | TimerMode::OneShot | TimerMode::Deadline | TimerMode::Reserved => 0,
         }
     }
