@@ -6,6 +6,7 @@ mod inspect;
 pub mod ioapic;
 pub mod lapic;
 mod restore;
+pub mod uart;
 
 pub use inspect::Register;
 pub use restore::RestoreError;
