@@ -14,29 +14,20 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const SOURCE: &str = "guests/demo";
 
 /// Code generation: see guests/demo/README.md for the reasons that are not plain from the names.
-const CODEGEN: [&str; 9] = [
+const CODEGEN: [&str; 8] = [
     "panic=abort",
     "relocation-model=static",
+    "relro-level=off",
     "opt-level=2",
     "codegen-units=1",
     "strip=symbols",
     "debuginfo=0",
     "no-redzone=yes",
-    "force-frame-pointers=no",
-    "linker-flavor=gcc",
 ];
 
 /// For the C compiler that Rust links with: our entry instead of the C library's, at fixed addresses.
-const LINK: [&str; 8] = [
-    "-nostartfiles",
-    "-nostdlib",
-    "-static",
-    "-no-pie",
-    "-Wl,--build-id=none",
-    "-Wl,-z,noexecstack",
-    "-Wl,-z,norelro",
-    "-Wl,-z,max-page-size=4096",
-];
+const LINK: [&str; 5] =
+    ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SOURCE}");
@@ -67,7 +58,13 @@ fn var(name: &str) -> Result<OsString, String> {
 fn compile(root: &Path, output: &Path) -> Command {
     let source = root.join(SOURCE);
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into()));
-    rustc.current_dir(&source).args(["--crate-name=demo", "--crate-type=bin", "--edition=2024", "--target", TARGET]);
+    rustc.current_dir(&source).args([
+        "--crate-name=demo",
+        "--crate-type=bin",
+        "--edition=2024",
+        "--target",
+        TARGET,
+    ]);
     for option in CODEGEN {
         rustc.args(["-C", option]);
     }

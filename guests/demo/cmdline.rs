@@ -108,7 +108,10 @@ impl Config {
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         match key {
             "mode" => {
-                self.mode = pick(value, &[("normal", Mode::Normal), ("wrong-map", Mode::WrongMap), ("stale", Mode::Stale)])?
+                self.mode = pick(
+                    value,
+                    &[("normal", Mode::Normal), ("wrong-map", Mode::WrongMap), ("stale", Mode::Stale)],
+                )?
             }
             "wrong" => {
                 self.wrong = pick(

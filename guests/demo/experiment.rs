@@ -106,7 +106,12 @@ impl Experiment {
         if *faults == 1 {
             vtd.map(slot.iova(), slot.page().phys(), slot.access());
             vtd.invalidate_page(slot.iova());
-            log!("demo: {slot:?} at {:#x} repaired: {:#x}, {:?}", slot.iova(), slot.page().phys(), slot.access());
+            log!(
+                "demo: {slot:?} at {:#x} repaired: {:#x}, {:?}",
+                slot.iova(),
+                slot.page().phys(),
+                slot.access()
+            );
         }
         true
     }
@@ -149,7 +154,10 @@ impl Experiment {
                 *faults != 0
             }
             Self::Stale { stage, old_seen, .. } => {
-                log!("demo: stale: {stage:?}, old mapping used after the change: {}", if *old_seen { "yes" } else { "no" });
+                log!(
+                    "demo: stale: {stage:?}, old mapping used after the change: {}",
+                    if *old_seen { "yes" } else { "no" }
+                );
                 *stage == Stage::Done
             }
         }
@@ -168,7 +176,11 @@ fn advance(slot: Slot, stage: &mut Stage, old_seen: &mut bool, vtd: &mut Vtd) ->
     match *stage {
         Stage::Fresh => {
             vtd.map(iova, new.phys(), slot.access());
-            log!("demo: stale: {iova:#x} now maps to {:#x} instead of {:#x}; nothing invalidated", new.phys(), old.phys());
+            log!(
+                "demo: stale: {iova:#x} now maps to {:#x} instead of {:#x}; nothing invalidated",
+                new.phys(),
+                old.phys()
+            );
             *stage = Stage::Changed;
             old
         }
@@ -184,7 +196,10 @@ fn advance(slot: Slot, stage: &mut Stage, old_seen: &mut bool, vtd: &mut Vtd) ->
         }
         Stage::Invalidated => {
             if !written(new) || written(old) {
-                fail!(Experiment, "demo: stale: DMA to {iova:#x} landed in the old buffer after the invalidation");
+                fail!(
+                    Experiment,
+                    "demo: stale: DMA to {iova:#x} landed in the old buffer after the invalidation"
+                );
             }
             log!("demo: stale: DMA to {iova:#x} landed in the new buffer {:#x}", new.phys());
             *stage = Stage::Done;

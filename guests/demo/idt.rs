@@ -108,12 +108,19 @@ extern "C" fn dispatch(frame: &Frame) {
 
 fn exception(frame: &Frame) -> ! {
     const NAMES: [&str; 22] = [
-        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15", "#MF",
-        "#AC", "#MC", "#XM", "#VE", "#CP",
+        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP",
+        "#PF", "15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
     ];
     let name = NAMES.get(frame.vector as usize).copied().unwrap_or("reserved");
     crate::log!("demo: exception {} ({name}), error {:#x}, cr2 {:#x}", frame.vector, frame.error, cpu::cr2());
-    crate::log!("  rip {:#x}:{:#x} rflags {:#x} rsp {:#x}:{:#x}", frame.cs, frame.rip, frame.rflags, frame.ss, frame.rsp);
+    crate::log!(
+        "  rip {:#x}:{:#x} rflags {:#x} rsp {:#x}:{:#x}",
+        frame.cs,
+        frame.rip,
+        frame.rflags,
+        frame.ss,
+        frame.rsp
+    );
     crate::log!("  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x}", frame.rax, frame.rbx, frame.rcx, frame.rdx);
     crate::log!("  rsi {:#x} rdi {:#x} rbp {:#x} r8 {:#x}", frame.rsi, frame.rdi, frame.rbp, frame.r8);
     crate::log!("  r9 {:#x} r10 {:#x} r11 {:#x} r12 {:#x}", frame.r9, frame.r10, frame.r11, frame.r12);

@@ -114,7 +114,10 @@ fn route_interrupt(config: &Config, function: Function, vtd: Option<&mut Vtd>) {
             Irq::Msi => (function.bdf, false),
         };
         vtd.remap_interrupt(NIC_HANDLE, remap::Entry { vector, destination, level, source });
-        log!("vtd: interrupt entry {}: vector {vector:#x}, CPU {destination}, only from {source}", NIC_HANDLE.0);
+        log!(
+            "vtd: interrupt entry {}: vector {vector:#x}, CPU {destination}, only from {source}",
+            NIC_HANDLE.0
+        );
     }
     match config.irq {
         Irq::Intx => {

@@ -83,7 +83,10 @@ impl Page {
     }
 
     /// The page to fill for a device. Call it only while no device owns it; only one such slice may live at a time.
-    #[expect(clippy::mut_from_ref, reason = "the page is shared with a device, which no reference can express")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the page is shared with a device, which no reference can express"
+    )]
     pub fn bytes_mut(&self) -> &mut [u8] {
         // SAFETY: the caller owns the page, see above; one CPU and no handler touches pages.
         unsafe { &mut *self.0.get() }

@@ -119,11 +119,17 @@ impl Server {
     /// Prints the figures; true if everything went as the mode says.
     pub fn summarize(&mut self) -> bool {
         let counts = self.counts;
-        let [arp, echo, udp] = [Answered::Arp, Answered::Echo, Answered::Udp].map(|kind| counts.answered[kind as usize]);
-        log!("demo: received {}, answered {} (arp {arp}, echo {echo}, udp {udp})", counts.received, arp + echo + udp);
+        let [arp, echo, udp] =
+            [Answered::Arp, Answered::Echo, Answered::Udp].map(|kind| counts.answered[kind as usize]);
+        log!(
+            "demo: received {}, answered {} (arp {arp}, echo {echo}, udp {udp})",
+            counts.received,
+            arp + echo + udp
+        );
         let reasons =
             [Ignored::NotForUs, Ignored::NotServed, Ignored::Malformed, Ignored::Checksum, Ignored::Fragment];
-        let [other, unserved, malformed, checksum, fragment] = reasons.map(|reason| counts.ignored[reason as usize]);
+        let [other, unserved, malformed, checksum, fragment] =
+            reasons.map(|reason| counts.ignored[reason as usize]);
         log!(
             "demo: ignored {} (not for us {other}, not served {unserved}, malformed {malformed}, checksum {checksum}, \
              fragment {fragment})",

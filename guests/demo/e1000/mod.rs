@@ -19,7 +19,8 @@ use rx::RxRing;
 use tx::TxRing;
 
 /// The causes that raise an interrupt.
-const CAUSES: u32 = spec::CAUSE_RXT0 | spec::CAUSE_RXO | spec::CAUSE_RXDMT0 | spec::CAUSE_LSC | spec::CAUSE_TXDW;
+const CAUSES: u32 =
+    spec::CAUSE_RXT0 | spec::CAUSE_RXO | spec::CAUSE_RXDMT0 | spec::CAUSE_LSC | spec::CAUSE_TXDW;
 
 /// Reset and EEPROM reads take microseconds to milliseconds; more polls than this mean that the NIC does not work.
 const MAX_POLLS: u32 = 1_000_000;

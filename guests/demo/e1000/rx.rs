@@ -31,7 +31,10 @@ impl RxRing {
     pub fn start(registers: Mmio, addressing: Addressing, len: usize) -> Self {
         // The ring's length in bytes must be a multiple of 128 (13.4.27).
         if len == 0 || len > MAX_RING || !len.is_multiple_of(128 / spec::DESCRIPTOR_SIZE) {
-            fail!(Usage, "e1000: a receive ring of {len} descriptors is not a multiple of 8 up to {MAX_RING}");
+            fail!(
+                Usage,
+                "e1000: a receive ring of {len} descriptors is not a multiple of 8 up to {MAX_RING}"
+            );
         }
         let ring = Self { addressing, len, next: 0 };
         (0..len).for_each(|index| ring.arm(index));

@@ -43,7 +43,11 @@ pub fn respond(station: Station, packet: &[u8], reply: &mut [u8]) -> Outcome {
     let header_len = usize::from(packet[0] & 0xf) * 4;
     let total_len = usize::from(be16(packet, 2));
     // The frame may be longer, since short ones are padded.
-    if packet[0] >> 4 != 4 || header_len < HEADER || total_len < header_len || total_len > packet.len().min(MTU) {
+    if packet[0] >> 4 != 4
+        || header_len < HEADER
+        || total_len < header_len
+        || total_len > packet.len().min(MTU)
+    {
         return Err(Ignored::Malformed);
     }
     if Checksum::new().add(&packet[..header_len]).finish() != 0 {

@@ -53,7 +53,11 @@ impl Unit {
                 return;
             }
         }
-        fail!(Vtd, "vtd: command {bit:#010x} has no effect, GSTS {:#010x}", self.registers.read32(spec::GSTS));
+        fail!(
+            Vtd,
+            "vtd: command {bit:#010x} has no effect, GSTS {:#010x}",
+            self.registers.read32(spec::GSTS)
+        );
     }
 
     /// Makes table changes reach memory on units that keep them in a write buffer of the chipset (6.8).
@@ -82,7 +86,13 @@ impl Vtd {
             fail!(Vtd, "vtd: no unit at {base:#x} (version {version:#x}); vtd=off runs without one");
         }
         let unit = Unit { registers, cap: registers.read64(spec::CAP), ecap: registers.read64(spec::ECAP) };
-        log!("vtd: unit at {base:#x}, version {}.{}, cap {:#x}, ecap {:#x}", version >> 4 & 0xf, version & 0xf, unit.cap, unit.ecap);
+        log!(
+            "vtd: unit at {base:#x}, version {}.{}, cap {:#x}, ecap {:#x}",
+            version >> 4 & 0xf,
+            version & 0xf,
+            unit.cap,
+            unit.ecap
+        );
         if unit.ecap & spec::ECAP_QI == 0 {
             fail!(Vtd, "vtd: the unit has no queued invalidation");
         }

@@ -67,7 +67,9 @@ impl Queue {
     fn run(&mut self, low: u64, high: u64) {
         self.push(low, high);
         self.waits += 1;
-        let wait = spec::INVALIDATION_WAIT | spec::WAIT_STATUS_WRITE | u64::from(self.waits) << spec::WAIT_DATA_SHIFT;
+        let wait = spec::INVALIDATION_WAIT
+            | spec::WAIT_STATUS_WRITE
+            | u64::from(self.waits) << spec::WAIT_DATA_SHIFT;
         self.push(wait, STATUS.phys());
         cpu::memory_fence();
         self.unit.registers.write64(spec::IQT, (self.tail as u64) << TAIL_SHIFT);

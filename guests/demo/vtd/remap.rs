@@ -53,7 +53,7 @@ pub fn table_address() -> u64 {
 }
 
 /// Writes an entry. The half with the present bit comes last.
-pub fn set(unit: Unit, handle: Handle, entry: Entry) {
+pub(super) fn set(unit: Unit, handle: Handle, entry: Entry) {
     let index = usize::from(handle.0) * 2;
     let level = if entry.level { spec::IRTE_LEVEL } else { 0 };
     let low = spec::IRTE_PRESENT
