@@ -5,6 +5,7 @@ pub mod debug_port;
 mod inspect;
 pub mod ioapic;
 pub mod lapic;
+pub mod pci;
 mod restore;
 pub mod uart;
 
