@@ -169,6 +169,8 @@ pub enum TraceEvent {
 
     /// A descriptor was read.
     DescFetch { ring: Ring, index: u32, iova: Iova, raw: [u64; 2] },
+    /// The receiver took a descriptor, which `fetch` had read ahead, for a frame.
+    DescUse { packet: u64, index: u32, fetch: RecordId },
     /// A descriptor was written back.
     DescWriteBack { ring: Ring, index: u32, iova: Iova, raw: [u64; 2] },
     /// Interrupt causes were set: the new ones and the whole ICR.
@@ -346,7 +348,10 @@ impl TraceEvent {
             | Self::FrameDrop { .. }
             | Self::FrameDelivered { .. }
             | Self::FrameOut { .. } => TraceKind::Net,
-            Self::DescFetch { .. } | Self::DescWriteBack { .. } | Self::NicCause { .. } => TraceKind::Nic,
+            Self::DescFetch { .. }
+            | Self::DescUse { .. }
+            | Self::DescWriteBack { .. }
+            | Self::NicCause { .. } => TraceKind::Nic,
             Self::DmaRead { .. } | Self::DmaWrite { .. } | Self::DmaBlocked { .. } => TraceKind::Dma,
             Self::ContextLookup { .. }
             | Self::WalkStep { .. }
