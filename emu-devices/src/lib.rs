@@ -6,6 +6,8 @@ mod inspect;
 pub mod ioapic;
 pub mod lapic;
 pub mod pci;
+pub mod pic;
+pub mod pit;
 mod restore;
 pub mod uart;
 
