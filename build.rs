@@ -1,7 +1,8 @@
-//! Compiles the demo guest (guests/demo) with the compiler that compiles the project, and nothing else: no further target, no cargo,
-//! no crate. `src/guests.rs` embeds the result.
+//! Compiles the demo guest (guests/demo) with the compiler that compiles the project, and nothing else: no
+//! further target, no cargo, no crate. `src/guests.rs` embeds the result.
 //!
-//! The image depends on the compiler and its linker only: no path of this machine, no time, no tool's version string gets into it.
+//! The image depends on the compiler and its linker only: no path of this machine, no time, no tool's version
+//! string gets into it.
 
 use std::env;
 use std::error::Error;
@@ -9,7 +10,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The guest runs without an operating system; this target is chosen because its `core` is there wherever the project is built.
+/// The guest runs without an operating system; this target is chosen because its `core` is there wherever the
+/// project is built.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const SOURCE: &str = "guests/demo";
 

@@ -31,13 +31,14 @@ pub fn command_line(start_info: u64) -> &'static str {
     if start_info == 0 {
         return "";
     }
-    // SAFETY: PVH guarantees that EBX points to this structure, and that it and the command line stay in place until the
-    // guest reuses their memory, which we never do. The identity map covers both.
+    // SAFETY: PVH guarantees that EBX points to this structure, and that it and the command line stay in
+    // place until the guest reuses their memory, which we never do. The identity map covers both.
     let info = unsafe { &*(start_info as *const StartInfo) };
     if info.magic != START_INFO_MAGIC || info.cmdline_paddr == 0 {
         return "";
     }
-    // SAFETY: as above; a slice of this length cannot leave the mapped low 4 GiB unless the loader placed it at its very end.
+    // SAFETY: as above; a slice of this length cannot leave the mapped low 4 GiB unless the loader placed it
+    // at its very end.
     let bytes = unsafe { core::slice::from_raw_parts(info.cmdline_paddr as *const u8, COMMAND_LINE_MAX) };
     let text = CStr::from_bytes_until_nul(bytes).map(CStr::to_bytes).unwrap_or(bytes);
     core::str::from_utf8(text).unwrap_or("")

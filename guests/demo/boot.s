@@ -1,6 +1,6 @@
-# Entry by the PVH protocol (Xen docs/misc/pvh.pandoc): 32-bit protected mode, paging off, EBX = hvm_start_info.
-# Builds the smallest page tables that long mode can start with, and goes to 64-bit Rust code. paging.rs and gdt.rs
-# replace what is set up here.
+# Entry by the PVH protocol (Xen docs/misc/pvh.pandoc): 32-bit protected mode, paging off, EBX =
+# hvm_start_info. Builds the smallest page tables that long mode can start with, and goes to 64-bit Rust code.
+# paging.rs and gdt.rs replace what is set up here.
 
     .section .note.Xen, "a", @note
     .balign 4

@@ -1,9 +1,15 @@
 //! The log: lines of text to the first serial port, to the debug console, or to both.
 //!
-//! 16550 UART: National Semiconductor PC16550D data sheet, section 8 (registers). Debug console: Bochs' and QEMU's port 0xe9.
+//! A line takes milliseconds on a serial line of 115200 baud, in which dozens of frames can arrive. While
+//! frames are served the serial port's text is therefore held, and trickles out a FIFO at a time whenever
+//! there is nothing else to do.
+//!
+//! 16550 UART: National Semiconductor PC16550D data sheet, section 8 (registers). Debug console: Bochs' and
+//! QEMU's port 0xe9.
 
 use crate::cpu::{inb, outb};
 use crate::mem::Shared;
+use core::cell::Cell;
 use core::fmt::{self, Write};
 
 const COM1: u16 = 0x3f8;
@@ -46,6 +52,67 @@ pub enum Console {
 
 static CONSOLE: Shared<Console> = Shared::new(Console::Serial);
 
+/// Text that waits for the serial port; more than fits is sent at once, however long that takes.
+const HELD_BYTES: usize = 4096;
+
+struct Held {
+    holding: Cell<bool>,
+    text: [Cell<u8>; HELD_BYTES],
+    /// Where the text begins, and how much there is from there on, around the end.
+    start: Cell<usize>,
+    len: Cell<usize>,
+}
+
+// SAFETY: one CPU; handlers print only when they end the run, and what they interrupted is never resumed
+// then.
+unsafe impl Sync for Held {}
+
+static HELD: Held = Held {
+    holding: Cell::new(false),
+    text: [const { Cell::new(0) }; HELD_BYTES],
+    start: Cell::new(0),
+    len: Cell::new(0),
+};
+
+impl Held {
+    fn push(&self, byte: u8) {
+        if self.len.get() == HELD_BYTES {
+            self.pop().into_iter().for_each(|oldest| serial(&[oldest]));
+        }
+        self.text[(self.start.get() + self.len.get()) % HELD_BYTES].set(byte);
+        self.len.set(self.len.get() + 1);
+    }
+
+    fn pop(&self) -> Option<u8> {
+        let len = self.len.get().checked_sub(1)?;
+        let byte = self.text[self.start.get()].get();
+        self.start.set((self.start.get() + 1) % HELD_BYTES);
+        self.len.set(len);
+        Some(byte)
+    }
+}
+
+/// From now on text for the serial port waits for `trickle`.
+pub fn hold() {
+    HELD.holding.set(true);
+}
+
+/// Sends as much of what is held as the port takes without waiting; true if there is more.
+pub fn trickle() -> bool {
+    if HELD.len.get() != 0 && inb(LSR) & LSR_THRE != 0 {
+        (0..FIFO_BYTES).map_while(|_| HELD.pop()).for_each(|byte| outb(THR, byte));
+    }
+    HELD.len.get() != 0
+}
+
+/// Sends what is held, however long it takes, and holds no more.
+pub fn release() {
+    HELD.holding.set(false);
+    while let Some(byte) = HELD.pop() {
+        serial(&[byte]);
+    }
+}
+
 /// Programs the serial port: 115200 baud, 8 data bits, no parity, FIFOs on, no interrupts.
 pub fn init() {
     outb(IER, 0);
@@ -84,7 +151,11 @@ impl Line {
         let text = &self.text[..self.len];
         let console = CONSOLE.get();
         if matches!(console, Console::Serial | Console::Both) {
-            serial(text);
+            if HELD.holding.get() {
+                text.iter().for_each(|byte| HELD.push(*byte));
+            } else {
+                serial(text);
+            }
         }
         if matches!(console, Console::Debug | Console::Both) {
             text.iter().for_each(|byte| outb(DEBUG_CONSOLE, *byte));

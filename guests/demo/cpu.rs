@@ -1,4 +1,5 @@
-//! The instructions that Rust has no words for: ports, model-specific and control registers, interrupt flag, cache lines.
+//! The instructions that Rust has no words for: ports, model-specific and control registers, interrupt flag,
+//! cache lines.
 
 use core::arch::asm;
 
@@ -44,7 +45,13 @@ pub fn rdmsr(msr: u32) -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: reading a register changes nothing.
     unsafe {
-        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+        asm!(
+            "rdmsr",
+            in("ecx") msr,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        );
     }
     u64::from(high) << 32 | u64::from(low)
 }
@@ -53,7 +60,13 @@ pub fn rdmsr(msr: u32) -> u64 {
 pub fn wrmsr(msr: u32, value: u64) {
     // SAFETY: the only caller sets IA32_APIC_BASE's enable bit, which concerns no memory.
     unsafe {
-        asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack, preserves_flags));
+        asm!(
+            "wrmsr",
+            in("ecx") msr,
+            in("eax") value as u32,
+            in("edx") (value >> 32) as u32,
+            options(nostack, preserves_flags),
+        );
     }
 }
 
@@ -99,8 +112,9 @@ pub fn without_interrupts<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Lets interrupts in and sleeps until one came. Called with interrupts disabled, after a check that there is nothing to do:
-/// STI holds interrupts off until HLT has begun, so none can slip in between and be slept over.
+/// Lets interrupts in and sleeps until one came. Called with interrupts disabled, after a check that there is
+/// nothing to do: STI holds interrupts off until HLT has begun, so none can slip in between and be slept
+/// over.
 pub fn wait_for_interrupt() {
     // SAFETY: as for `enable_interrupts`.
     unsafe { asm!("sti", "hlt", options(nostack)) }
@@ -114,7 +128,8 @@ pub fn halt_forever() -> ! {
     }
 }
 
-/// Writes the cache line that holds `address` back to memory, for hardware that reads memory without looking into caches.
+/// Writes the cache line that holds `address` back to memory, for hardware that reads memory without looking
+/// into caches.
 pub fn flush_cache_line(address: u64) {
     // SAFETY: CLFLUSH does not change what the program sees; the address is one of our own tables.
     unsafe { asm!("clflush [{}]", in(reg) address, options(nostack, preserves_flags)) }

@@ -1,8 +1,8 @@
 //! The memory that the NIC works with, and the addresses at which it finds it.
 //!
-//! With VT-d these addresses are not the physical ones: they are given out page by page downwards from 4 GiB, as Linux does it for
-//! devices that cannot address more, so that no forgotten translation could go unnoticed. Every buffer has a page of its own, since a page
-//! is what can be mapped or not.
+//! With VT-d these addresses are not the physical ones: they are given out page by page downwards from 4 GiB,
+//! as Linux does it for devices that cannot address more, so that no forgotten translation could go
+//! unnoticed. Every buffer has a page of its own, since a page is what can be mapped or not.
 
 use crate::mem::{PAGE_SIZE, Page};
 use crate::vtd::Access;
@@ -10,8 +10,8 @@ use crate::vtd::Access;
 /// Buffers, and descriptors, that each ring has at most.
 pub const MAX_RING: usize = 64;
 
-/// Where addresses are given out from, downwards. All of them stay above the interrupt range 0xfee00000-0xfeefffff, which cannot be
-/// mapped (VT-d specification, 3.15).
+/// Where addresses are given out from, downwards. All of them stay above the interrupt range
+/// 0xfee00000-0xfeefffff, which cannot be mapped (VT-d specification, 3.15).
 const IOVA_TOP: u64 = 1 << 32;
 
 static TX_RING: Page = Page::new();

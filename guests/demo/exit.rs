@@ -1,8 +1,10 @@
 //! The end: what the run amounted to, told to the machine.
 //!
-//! Port 0xf4 is the isa-debug-exit convention (QEMU hw/misc/debugexit.c): a write of `v` ends the machine with status
-//! `v << 1 | 1`. Where there is no such port, the power goes off by ACPI (S5 through PM1a_CNT, ACPI 6.4, 4.8.3.2.1) where QEMU has it.
+//! Port 0xf4 is the isa-debug-exit convention (QEMU hw/misc/debugexit.c): a write of `v` ends the machine
+//! with status `v << 1 | 1`. Where there is no such port, the power goes off by ACPI (S5 through PM1a_CNT,
+//! ACPI 6.4, 4.8.3.2.1) where QEMU has it.
 
+use crate::console;
 use crate::cpu::{halt_forever, outb, outw};
 use crate::log;
 use core::panic::PanicInfo;
@@ -39,6 +41,7 @@ pub enum Verdict {
 
 /// Ends the machine.
 pub fn exit(verdict: Verdict) -> ! {
+    console::release();
     log!("demo: exit {} ({:?})", verdict as u8, verdict);
     outb(DEBUG_EXIT, verdict as u8);
     outw(PM1A_CNT, PM1_CNT_SLP_EN);

@@ -1,4 +1,5 @@
-//! The two experiments with VT-d: a buffer that is mapped wrongly, and a mapping that changes behind the IOTLB's back.
+//! The two experiments with VT-d: a buffer that is mapped wrongly, and a mapping that changes behind the
+//! IOTLB's back.
 
 use crate::cmdline::{Config, Mode, Wrong};
 use crate::dma::{self, MAX_RING, Slot};
@@ -24,8 +25,6 @@ pub enum Experiment {
         slot: Slot,
         /// How many faults it has caused.
         faults: u32,
-        /// Those whose frame has not been accounted for.
-        unaccounted: u32,
     },
     /// One receive buffer is moved to another page.
     Stale {
@@ -76,7 +75,7 @@ impl Experiment {
                     Wrong::RxUnmapped | Wrong::RxReadOnly => Slot::RxBuffer(pick(WRONG_MAP_INDEX, rx_ring)),
                     Wrong::TxUnmapped => Slot::TxBuffer(pick(WRONG_MAP_INDEX, MAX_RING)),
                 };
-                Self::WrongMap { slot, faults: 0, unaccounted: 0 }
+                Self::WrongMap { slot, faults: 0 }
             }
             Mode::Stale => {
                 let slot = Slot::RxBuffer(pick(STALE_INDEX, rx_ring));
@@ -88,6 +87,9 @@ impl Experiment {
     /// Spoils the mapping, before translation is turned on.
     pub fn prepare(&self, config: &Config, vtd: &mut Vtd) {
         let Self::WrongMap { slot, .. } = self else { return };
+        if let Slot::RxBuffer(index) = *slot {
+            self.mark(index);
+        }
         match config.wrong {
             Wrong::RxUnmapped | Wrong::TxUnmapped => vtd.unmap(slot.iova()),
             Wrong::RxReadOnly => vtd.map(slot.iova(), slot.page().phys(), Access::Read),
@@ -97,12 +99,11 @@ impl Experiment {
 
     /// Whether the fault is one that the experiment is about; if so, the mapping is repaired.
     pub fn take_fault(&mut self, fault: &Fault, vtd: &mut Vtd) -> bool {
-        let Self::WrongMap { slot, faults, unaccounted } = self else { return false };
+        let Self::WrongMap { slot, faults } = self else { return false };
         if fault.is_interrupt() || fault.address != slot.iova() {
             return false;
         }
         *faults += 1;
-        *unaccounted += 1;
         if *faults == 1 {
             vtd.map(slot.iova(), slot.page().phys(), slot.access());
             vtd.invalidate_page(slot.iova());
@@ -116,14 +117,11 @@ impl Experiment {
         true
     }
 
-    /// Where the frame in the receive buffer `index` is. Called once for each frame, after the faults so far were taken.
+    /// Where the frame in the receive buffer `index` is. Called once for each frame.
     pub fn locate(&mut self, index: usize, vtd: Option<&mut Vtd>) -> Content {
         let received = Slot::RxBuffer(index);
         match self {
-            Self::WrongMap { slot, unaccounted, .. } if *slot == received && *unaccounted != 0 => {
-                *unaccounted = 0;
-                Content::Lost
-            }
+            Self::WrongMap { slot, .. } if *slot == received && !written(slot.page()) => Content::Lost,
             Self::Stale { slot, stage, old_seen } if *slot == received => {
                 let Some(vtd) = vtd else { return Content::In(received.page()) };
                 let page = advance(*slot, stage, old_seen, vtd);
@@ -133,15 +131,18 @@ impl Experiment {
         }
     }
 
-    /// After the frame from `locate` has been dealt with and before its buffer goes back to the NIC.
-    pub fn before_release(&self, index: usize) {
-        if let Self::Stale { slot, stage, .. } = self
-            && *slot == Slot::RxBuffer(index)
-            && *stage != Stage::Done
-        {
-            for page in [slot.page(), dma::spare()] {
-                page.bytes_mut()[..MARKER.len()].copy_from_slice(&MARKER);
+    /// Marks the receive buffer `index` before it goes to the NIC, so that `locate` can tell where its next
+    /// frame is.
+    pub fn mark(&self, index: usize) {
+        let pages = match self {
+            Self::WrongMap { slot, .. } if *slot == Slot::RxBuffer(index) => [slot.page(), slot.page()],
+            Self::Stale { slot, stage, .. } if *slot == Slot::RxBuffer(index) && *stage != Stage::Done => {
+                [slot.page(), dma::spare()]
             }
+            Self::None | Self::WrongMap { .. } | Self::Stale { .. } => return,
+        };
+        for page in pages {
+            page.bytes_mut()[..MARKER.len()].copy_from_slice(&MARKER);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The segment descriptor table, and the task state segment with the interrupt stacks.
 //!
-//! Intel SDM Vol. 3A: 3.4.5 (segment descriptors), 8.2.3 (TSS descriptor in 64-bit mode), 8.7 (64-bit TSS, IST).
+//! Intel SDM Vol. 3A: 3.4.5 (segment descriptors), 8.2.3 (TSS descriptor in 64-bit mode), 8.7 (64-bit TSS,
+//! IST).
 
 use crate::mem::Shared;
 use core::arch::asm;
@@ -17,8 +18,9 @@ const DATA_DESCRIPTOR: u64 = 0x0000_9300_0000_0000;
 /// Present, ring 0, available 64-bit TSS; the processor makes it busy.
 const TSS_PRESENT_AVAILABLE: u64 = 0x89 << 40;
 
-/// Which of the TSS's interrupt stacks a gate uses. Every vector has one, even though the guest runs in ring 0 only: `core` is
-/// compiled for a red zone below RSP, which a frame pushed onto the interrupted stack would destroy.
+/// Which of the TSS's interrupt stacks a gate uses. Every vector has one, even though the guest runs in ring
+/// 0 only: `core` is compiled for a red zone below RSP, which a frame pushed onto the interrupted stack would
+/// destroy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum InterruptStack {

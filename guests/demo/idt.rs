@@ -1,7 +1,8 @@
 //! Interrupts and exceptions: the table, the common entry, and who handles what.
 //!
-//! Intel SDM Vol. 3A: 6.14.1 (64-bit gates), 6.14.2 (64-bit stack frame), Table 6-1 (exceptions).
-//! Handlers do as little as a handler must: quiet the source, note what came, end the interrupt. The main program does the rest.
+//! Intel SDM Vol. 3A: 6.14.1 (64-bit gates), 6.14.2 (64-bit stack frame), Table 6-1 (exceptions). Handlers do
+//! as little as a handler must: quiet the source, note what came, end the interrupt. The main program does
+//! the rest.
 
 use crate::gdt::{self, InterruptStack};
 use crate::mem::Shared;

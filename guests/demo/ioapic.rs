@@ -1,7 +1,7 @@
 //! The I/O APIC: one redirection entry, for the NIC's pin.
 //!
-//! Intel 82093AA data sheet, 3.1 (register access) and 3.2.4 (redirection table); the remappable format of an entry is in the VT-d
-//! specification, 5.1.5.1.
+//! Intel 82093AA data sheet, 3.1 (register access) and 3.2.4 (redirection table); the remappable format of an
+//! entry is in the VT-d specification, 5.1.5.1.
 
 use crate::mem::Mmio;
 use crate::vtd::remap::Handle;
@@ -52,8 +52,9 @@ pub fn route_pci(pin: u8, vector: u8, destination: u8) {
     write_entry(u32::from(pin), u64::from(destination) << 56 | LEVEL | ACTIVE_LOW | u64::from(vector));
 }
 
-/// Routes a PCI interrupt through the interrupt remapping table's entry `handle`. The vector in the entry must be the one that the table
-/// gives, or the EOI message would not find this pin (VT-d specification, 5.1.5.1).
+/// Routes a PCI interrupt through the interrupt remapping table's entry `handle`. The vector in the entry
+/// must be the one that the table gives, or the EOI message would not find this pin (VT-d specification,
+/// 5.1.5.1).
 pub fn route_pci_remapped(pin: u8, vector: u8, handle: Handle) {
     let entry = u64::from(handle.low_15()) << 49 | u64::from(handle.bit_15()) << 11 | REMAPPABLE;
     write_entry(u32::from(pin), entry | LEVEL | ACTIVE_LOW | u64::from(vector));

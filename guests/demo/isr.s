@@ -1,7 +1,7 @@
-# One entry stub for each of the 256 vectors, 16 bytes apart, so that idt.rs computes their addresses.
-# A stub makes the stack the same for all vectors (an error code and the vector number) and goes to the common part, which
-# saves what compiled code may destroy: the integer registers and XMM0-15. FXSAVE is not used: 128-bit moves need no
-# x87 state. The order of the pushes is the order of the fields of idt::Frame.
+# One entry stub for each of the 256 vectors, 16 bytes apart, so that idt.rs computes their addresses. A stub
+# makes the stack the same for all vectors (an error code and the vector number) and goes to the common part,
+# which saves what compiled code may destroy: the integer registers and XMM0-15. FXSAVE is not used: 128-bit
+# moves need no x87 state. The order of the pushes is the order of the fields of idt::Frame.
 
     .section .text.isr, "ax", @progbits
     .global interrupt_stubs
@@ -11,8 +11,13 @@ interrupt_stubs:
     .rept 256
     .balign 16
     # SDM Vol. 3A, Table 7-1: #DF, #TS, #NP, #SS, #GP, #PF, #AC and #CP push an error code of their own.
-    .if (vector == 8) || (vector == 10) || (vector == 11) || (vector == 12) || (vector == 13) || (vector == 14) || (vector == 17) || (vector == 21)
-    .else
+    .set own_error, 0
+    .irp with_error, 8, 10, 11, 12, 13, 14, 17, 21
+    .if vector == \with_error
+    .set own_error, 1
+    .endif
+    .endr
+    .if own_error == 0
     push 0
     .endif
     push vector

@@ -1,7 +1,7 @@
 //! The local APIC in xAPIC mode.
 //!
-//! Intel SDM Vol. 3A, chapter 11: Table 11-1 (register map), 11.4.4 (IA32_APIC_BASE), 11.5.1 (local vector table),
-//! 11.5.4 (timer), 11.9 (spurious interrupt).
+//! Intel SDM Vol. 3A, chapter 11: Table 11-1 (register map), 11.4.4 (IA32_APIC_BASE), 11.5.1 (local vector
+//! table), 11.5.4 (timer), 11.9 (spurious interrupt).
 
 use crate::cpu::{rdmsr, wrmsr};
 use crate::idt::{SPURIOUS_VECTOR, TIMER_VECTOR};

@@ -1,8 +1,10 @@
-//! The demo guest of Glassbox: a freestanding x86-64 program that drives an e1000 behind VT-d by interrupts and answers ARP, ICMP echo and
-//! UDP echo. It has no operating system under it and no crate beside it; build.rs of the project compiles it with `rustc` alone.
+//! The demo guest of Glassbox: a freestanding x86-64 program that drives an e1000 behind VT-d by interrupts
+//! and answers ARP, ICMP echo and UDP echo. It has no operating system under it and no crate beside it;
+//! build.rs of the project compiles it with `rustc` alone.
 //!
-//! What it is for: to make everything happen that a real driver makes happen between the wire and memory, and to be short enough to be
-//! read. What it is not: a network stack. README.md lists the command line and how to run it elsewhere.
+//! What it is for: to make everything happen that a real driver makes happen between the wire and memory, and
+//! to be short enough to be read. What it is not: a network stack. README.md lists the command line and how
+//! to run it elsewhere.
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,6 @@
-//! Memory that others look at: registers of devices, pages that devices read and write, and data shared with handlers.
-//! Also the four functions that compiled code calls without being asked to, since no C library is linked.
+//! Memory that others look at: registers of devices, pages that devices read and write, and data shared with
+//! handlers. Also the four functions that compiled code calls without being asked to, since no C library is
+//! linked.
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -47,7 +48,8 @@ impl Mmio {
 #[repr(C, align(4096))]
 pub struct Page(UnsafeCell<[u8; PAGE_SIZE]>);
 
-// SAFETY: one CPU, and no handler touches a `Page`; devices are kept apart by the ownership rules of each ring and table.
+// SAFETY: one CPU, and no handler touches a `Page`; devices are kept apart by the ownership rules of each
+// ring and table.
 unsafe impl Sync for Page {}
 
 impl Page {
@@ -75,14 +77,16 @@ impl Page {
         unsafe { self.0.get().cast::<u64>().add(index).write_volatile(value) }
     }
 
-    /// What a device has put here. Call it only when the device has handed the page over (a descriptor is done).
+    /// What a device has put here. Call it only when the device has handed the page over (a descriptor is
+    /// done).
     pub fn bytes(&self, len: usize) -> &[u8] {
         compiler_fence(Ordering::Acquire);
         // SAFETY: in bounds by `min`; the device does not write to a page that it has handed over.
         unsafe { core::slice::from_raw_parts(self.0.get().cast(), len.min(PAGE_SIZE)) }
     }
 
-    /// The page to fill for a device. Call it only while no device owns it; only one such slice may live at a time.
+    /// The page to fill for a device. Call it only while no device owns it; only one such slice may live at a
+    /// time.
     #[expect(
         clippy::mut_from_ref,
         reason = "the page is shared with a device, which no reference can express"
@@ -96,7 +100,8 @@ impl Page {
 /// Data that the main program and interrupt handlers both use.
 pub struct Shared<T>(UnsafeCell<T>);
 
-// SAFETY: one CPU; the main program calls `set` only while the interrupts whose handlers use the value are off.
+// SAFETY: one CPU; the main program calls `set` only while the interrupts whose handlers use the value are
+// off.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T: Copy> Shared<T> {
@@ -142,8 +147,15 @@ unsafe extern "C" fn memmove(dest: *mut u8, src: *const u8, count: usize) -> *mu
     }
     // SAFETY: the caller's promise; backward, from the last byte, and the direction flag is cleared again.
     unsafe {
-        asm!("std", "rep movsb", "cld", inout("rcx") count => _, inout("rdi") dest.add(count).wrapping_sub(1) => _,
-            inout("rsi") src.add(count).wrapping_sub(1) => _, options(nostack));
+        asm!(
+            "std",
+            "rep movsb",
+            "cld",
+            inout("rcx") count => _,
+            inout("rdi") dest.add(count - 1) => _,
+            inout("rsi") src.add(count - 1) => _,
+            options(nostack),
+        );
     }
     dest
 }
@@ -162,7 +174,8 @@ unsafe extern "C" fn memset(dest: *mut u8, value: i32, count: usize) -> *mut u8 
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32 {
     let mut at = 0;
     while at < count {
-        // SAFETY: the caller's promise; volatile so that the compiler does not turn the loop into a call of itself.
+        // SAFETY: the caller's promise; volatile so that the compiler does not turn the loop into a call of
+        // itself.
         let (a, b) = unsafe { (left.add(at).read_volatile(), right.add(at).read_volatile()) };
         if a != b {
             return i32::from(a) - i32::from(b);

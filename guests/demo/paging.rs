@@ -1,6 +1,7 @@
 //! The CPU's page tables: the low 4 GiB, mapped to themselves by 2 MiB pages of three kinds.
 //!
-//! Intel SDM Vol. 3A, 4.5 (4-level paging), Tables 4-15 to 4-18 (entries), 12.5.2 (memory types by PAT, PCD, PWT).
+//! Intel SDM Vol. 3A, 4.5 (4-level paging), Tables 4-15 to 4-18 (entries), 12.5.2 (memory types by PAT, PCD,
+//! PWT).
 
 use crate::cpu;
 use crate::mem::Page;

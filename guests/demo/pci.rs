@@ -1,7 +1,7 @@
 //! PCI: finding functions and setting up the one that we drive.
 //!
-//! PCI Local Bus Specification 3.0: 3.2.2.3.2 (configuration mechanism #1), 6.1 (header), 6.2.5.1 (base addresses), 6.8.1 (MSI).
-//! PCI-to-PCI Bridge Architecture 1.2: 3.2.5.4 (bus numbers).
+//! PCI Local Bus Specification 3.0: 3.2.2.3.2 (configuration mechanism #1), 6.1 (header), 6.2.5.1 (base
+//! addresses), 6.8.1 (MSI). PCI-to-PCI Bridge Architecture 1.2: 3.2.5.4 (bus numbers).
 
 use crate::cpu::{inl, outl};
 use crate::log;
@@ -155,8 +155,8 @@ fn report(function: &Function) -> Option<u8> {
 }
 
 impl Function {
-    /// The physical address of the registers behind BAR0, which is given one if it has none. Memory decoding and bus mastering are
-    /// on afterwards.
+    /// The physical address of the registers behind BAR0, which is given one if it has none. Memory decoding
+    /// and bus mastering are on afterwards.
     pub fn enable(&self) -> Option<u64> {
         let command = self.bdf.read(COMMAND) & 0xffff;
         // A base address must not be probed while it is decoded.

@@ -6,7 +6,7 @@ use crate::e1000::{self, Nic, Received};
 use crate::experiment::{Content, Experiment};
 use crate::net::{self, Answered, Ignored, Station};
 use crate::vtd::{Vtd, fault};
-use crate::{cpu, fail, log, timer};
+use crate::{console, cpu, fail, log, timer};
 
 /// What happened to the frames.
 #[derive(Clone, Copy, Default)]
@@ -49,7 +49,8 @@ impl Server {
             if timer::expired() {
                 fail!(Link, "e1000: no link after {} ms", config.link_ms);
             }
-            sleep_unless(|| e1000::take_pending() || timer::expired());
+            e1000::clear_pending();
+            sleep_unless(|| e1000::pending() || self.nic.link_up() || timer::expired());
         }
         log!("e1000: link up");
     }
@@ -57,8 +58,9 @@ impl Server {
     /// Answers frames until none has come for `idle_ms`.
     pub fn run(&mut self, idle_ms: u32) {
         timer::start_ms(idle_ms);
+        console::hold();
         loop {
-            e1000::take_pending();
+            e1000::clear_pending();
             self.take_faults();
             let mut busy = false;
             while self.serve_one() {
@@ -69,9 +71,12 @@ impl Server {
             } else if timer::expired() {
                 break;
             }
-            sleep_unless(|| e1000::pending() || fault::pending() || timer::expired());
+            if !console::trickle() {
+                sleep_unless(|| e1000::pending() || fault::pending() || timer::expired());
+            }
         }
         timer::start_ms(0);
+        console::release();
     }
 
     fn take_faults(&mut self) {
@@ -84,12 +89,12 @@ impl Server {
         }
     }
 
-    /// Deals with one frame. False if there is none, or if there is no room for a reply: then the interrupt that reports a sent frame
-    /// brings us back.
+    /// Deals with one frame. False if there is none, or if there is no room for a reply: then the interrupt
+    /// that reports a sent frame brings us back.
     fn serve_one(&mut self) -> bool {
         let Some(buffer) = self.nic.free_buffer() else { return false };
         let Some(received) = self.nic.receive() else { return false };
-        // A fault that belongs to this frame was reported before the frame was.
+        // A fault that belongs to this frame was reported before the frame was; first things first.
         self.take_faults();
         self.counts.received += 1;
         match self.experiment.locate(received.index, self.vtd.as_mut()) {
@@ -97,7 +102,7 @@ impl Server {
             Content::In(_) if !received.intact => self.counts.damaged += 1,
             Content::In(page) => self.answer(received, page.bytes(received.len), buffer),
         }
-        self.experiment.before_release(received.index);
+        self.experiment.mark(received.index);
         self.nic.release();
         true
     }
@@ -131,8 +136,8 @@ impl Server {
         let [other, unserved, malformed, checksum, fragment] =
             reasons.map(|reason| counts.ignored[reason as usize]);
         log!(
-            "demo: ignored {} (not for us {other}, not served {unserved}, malformed {malformed}, checksum {checksum}, \
-             fragment {fragment})",
+            "demo: ignored {} (not for us {other}, not served {unserved}, malformed {malformed}, \
+             checksum {checksum}, fragment {fragment})",
             counts.ignored.iter().sum::<u32>()
         );
         log!(
@@ -152,8 +157,8 @@ impl Server {
     }
 }
 
-/// Sleeps until an interrupt, unless there is work already. The check is made with interrupts off, so that none can come between it
-/// and the sleep.
+/// Sleeps until an interrupt, unless there is work already. The check is made with interrupts off, so that
+/// none can come between it and the sleep.
 fn sleep_unless(work: impl Fn() -> bool) {
     cpu::disable_interrupts();
     if work() {

@@ -1,7 +1,8 @@
 //! Waiting: a one-shot alarm by LAPIC timer interrupts.
 //!
-//! The timer's frequency comes from the command line, else from CPUID leaf 0x15 (the core crystal clock, SDM Vol. 3A, 11.5.4),
-//! else it is measured against the 8254's channel 2 (Intel 8254 data sheet: control word format, mode 0).
+//! The timer's frequency comes from the command line, else from CPUID leaf 0x15 (the core crystal clock, SDM
+//! Vol. 3A, 11.5.4), else it is measured against the 8254's channel 2 (Intel 8254 data sheet: control word
+//! format, mode 0).
 
 use crate::cpu::{inb, outb};
 use crate::mem::Shared;

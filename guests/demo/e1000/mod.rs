@@ -1,7 +1,8 @@
 //! The driver of the NIC, an 82540EM: reset, MAC address, rings, interrupts.
 //!
-//! Intel 317453 (8254x Software Developer's Manual): chapter 14 (initialization), chapter 3 (receive, transmit, interrupts).
-//! The 82574L differs in two places that are marked; it is here because QEMU's 82540EM has no MSI.
+//! Intel 317453 (8254x Software Developer's Manual): chapter 14 (initialization), chapter 3 (receive,
+//! transmit, interrupts). The 82574L differs in two places that are marked; it is here because QEMU's 82540EM
+//! has no MSI.
 
 mod rx;
 mod spec;
@@ -22,7 +23,8 @@ use tx::TxRing;
 const CAUSES: u32 =
     spec::CAUSE_RXT0 | spec::CAUSE_RXO | spec::CAUSE_RXDMT0 | spec::CAUSE_LSC | spec::CAUSE_TXDW;
 
-/// Reset and EEPROM reads take microseconds to milliseconds; more polls than this mean that the NIC does not work.
+/// Reset and EEPROM reads take microseconds to milliseconds; more polls than this mean that the NIC does not
+/// work.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The NICs that the driver knows.
@@ -65,7 +67,8 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// Resets the NIC and sets it up to receive into `rx_ring` buffers; it is quiet until `enable_interrupts`.
+    /// Resets the NIC and sets it up to receive into `rx_ring` buffers; it is quiet until
+    /// `enable_interrupts`.
     pub fn new(model: Model, base: u64, addressing: Addressing, rx_ring: usize) -> Self {
         let registers = Mmio::new(base);
         reset(registers);
@@ -182,9 +185,9 @@ pub fn handle_interrupt() {
     PENDING.fetch_or(causes & CAUSES, Ordering::Release);
 }
 
-/// Takes what the handler has noted; true if there is anything to look at.
-pub fn take_pending() -> bool {
-    PENDING.swap(0, Ordering::Acquire) != 0
+/// Forgets what the handler has noted; the caller looks at everything that may have changed next.
+pub fn clear_pending() {
+    PENDING.store(0, Ordering::Release);
 }
 
 /// Whether the handler has noted anything.

@@ -1,7 +1,7 @@
 //! The receive ring.
 //!
-//! Intel 317453, 3.2: the NIC owns the descriptors from head up to, not including, tail; it marks each as done when the frame is in
-//! memory.
+//! Intel 317453, 3.2: the NIC owns the descriptors from head up to, not including, tail; it marks each as
+//! done when the frame is in memory.
 
 use super::spec;
 use crate::dma::{Addressing, MAX_RING, Slot};

@@ -1,7 +1,8 @@
 //! Registers and descriptors of the 82540EM, as far as the guest uses them.
 //!
-//! Intel, PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (317453): chapter 13 (registers), 3.2.3 and 3.3.3
-//! (descriptors). What the 82574 does otherwise: Intel 82574 GbE Controller Family Datasheet, chapter 10.
+//! Intel, PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (317453): chapter 13
+//! (registers), 3.2.3 and 3.3.3 (descriptors). What the 82574 does otherwise: Intel 82574 GbE Controller
+//! Family Datasheet, chapter 10.
 
 /// Device Control (13.4.1).
 pub const CTRL: u64 = 0x0000;
@@ -9,7 +10,8 @@ pub const CTRL: u64 = 0x0000;
 pub const CTRL_ASDE: u32 = 1 << 5;
 pub const CTRL_SLU: u32 = 1 << 6;
 pub const CTRL_RST: u32 = 1 << 26;
-/// Bits that must be clear for the link to come up by itself: link reset, inverted loss of signal, forced speed, forced duplex, PHY reset.
+/// Bits that must be clear for the link to come up by itself: link reset, inverted loss of signal, forced
+/// speed, forced duplex, PHY reset.
 pub const CTRL_FORCING: u32 = 1 << 3 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 31;
 
 /// Device Status (13.4.2): link up.
@@ -29,20 +31,23 @@ pub const EERD_DATA_SHIFT: u32 = 16;
 pub const ICR: u64 = 0x00c0;
 pub const IMS: u64 = 0x00d0;
 pub const IMC: u64 = 0x00d8;
-/// Transmit descriptor written back; link status change; receive descriptors running out; receive overrun; receive timer.
+/// Transmit descriptor written back; link status change; receive descriptors running out; receive overrun;
+/// receive timer.
 pub const CAUSE_TXDW: u32 = 1 << 0;
 pub const CAUSE_LSC: u32 = 1 << 2;
 pub const CAUSE_RXDMT0: u32 = 1 << 4;
 pub const CAUSE_RXO: u32 = 1 << 6;
 pub const CAUSE_RXT0: u32 = 1 << 7;
 
-/// Receive Control (13.4.22): enable, accept broadcast, strip the CRC; buffers of 2048 bytes are the size field's zero.
+/// Receive Control (13.4.22): enable, accept broadcast, strip the CRC; buffers of 2048 bytes are the size
+/// field's zero.
 pub const RCTL: u64 = 0x0100;
 pub const RCTL_EN: u32 = 1 << 1;
 pub const RCTL_BAM: u32 = 1 << 15;
 pub const RCTL_SECRC: u32 = 1 << 26;
 
-/// Transmit Control (13.4.33): enable, pad short packets, collision threshold 15, collision distance 64 (full duplex).
+/// Transmit Control (13.4.33): enable, pad short packets, collision threshold 15, collision distance 64 (full
+/// duplex).
 pub const TCTL: u64 = 0x0400;
 pub const TCTL_EN: u32 = 1 << 1;
 pub const TCTL_PSP: u32 = 1 << 3;

@@ -42,7 +42,8 @@ impl TxRing {
         (self.next + MAX_RING - self.oldest) % MAX_RING
     }
 
-    /// The index of the next buffer, unless the ring is full: one descriptor must stay unused, since head = tail means empty.
+    /// The index of the next buffer, unless the ring is full: one descriptor must stay unused, since head =
+    /// tail means empty.
     pub fn free(&self) -> Option<usize> {
         (self.in_flight() < MAX_RING - 1).then_some(self.next)
     }

@@ -12,11 +12,13 @@ impl Checksum {
         Self(0)
     }
 
-    /// With `bytes` added; an odd last byte counts as if a zero followed it, so only the last part may be odd.
+    /// With `bytes` added; an odd last byte counts as if a zero followed it, so only the last part may be
+    /// odd.
     pub fn add(self, bytes: &[u8]) -> Self {
         let words = bytes.chunks_exact(2);
         let last = words.remainder().first().map_or(0, |byte| u32::from(*byte) << 8);
-        // A frame has fewer than 2^16 words, so that 32 bits hold their sum; folding keeps room for the next part.
+        // A frame has fewer than 2^16 words, so that 32 bits hold their sum; folding keeps room for the next
+        // part.
         let sum = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum::<u32>();
         Self(fold(self.0 + fold(sum + last)))
     }

@@ -1,6 +1,8 @@
-//! What the guest answers on the network: ARP for its address, ICMP echo, UDP echo. Everything else is ignored, and counted by reason.
+//! What the guest answers on the network: ARP for its address, ICMP echo, UDP echo. Everything else is
+//! ignored, and counted by reason.
 //!
-//! Frames are Ethernet II (IEEE 802.3, type field). No state is kept between frames: a reply goes to whoever asked.
+//! Frames are Ethernet II (IEEE 802.3, type field). No state is kept between frames: a reply goes to whoever
+//! asked.
 
 mod arp;
 pub mod checksum;
@@ -50,7 +52,8 @@ impl Ipv4 {
         parts.next().is_none().then_some(Self(bytes))
     }
 
-    /// Whether a single host can have it: not 0.0.0.0/8, not multicast, not 255.255.255.255 (RFC 1122, 3.2.1.3).
+    /// Whether a single host can have it: not 0.0.0.0/8, not multicast, not 255.255.255.255 (RFC 1122,
+    /// 3.2.1.3).
     fn is_host(self) -> bool {
         (1..224).contains(&self.0[0])
     }
@@ -101,7 +104,8 @@ pub enum Ignored {
 /// What became of a frame: answered with a reply of so many bytes, or not.
 pub type Outcome = Result<(Answered, usize), Ignored>;
 
-/// Looks at `frame` and writes the reply, if there is to be one, to `reply`, which has room for a frame of full size.
+/// Looks at `frame` and writes the reply, if there is to be one, to `reply`, which has room for a frame of
+/// full size.
 pub fn respond(station: Station, frame: &[u8], reply: &mut [u8]) -> Outcome {
     let (header, payload) = frame.split_at_checked(ETHERNET_HEADER).ok_or(Ignored::Malformed)?;
     let destination = Mac(array(header, 0));

@@ -1,6 +1,7 @@
 //! Faults: recorded by the unit, announced by its own interrupt, kept for the main program.
 //!
-//! VT-d specification revision 4.1: 7.1 (fault conditions and reasons), 7.2.1 (primary fault logging), 7.3 (fault event).
+//! VT-d specification revision 4.1: 7.1 (fault conditions and reasons), 7.2.1 (primary fault logging), 7.3
+//! (fault event).
 
 use super::{Unit, remap, spec};
 use crate::cpu;

@@ -1,8 +1,9 @@
 //! The VT-d unit: translation of the NIC's DMA and remapping of its interrupts.
 //!
-//! VT-d specification revision 4.1: chapter 3 (DMA remapping), chapter 5 (interrupt remapping), 11.4.4.1 (commands).
-//! The order in which things are turned on is that of chapter 10's programming considerations: a table is complete before its pointer is
-//! set, the caches are invalidated before they are used, faults can be reported before translation begins.
+//! VT-d specification revision 4.1: chapter 3 (DMA remapping), chapter 5 (interrupt remapping), 11.4.4.1
+//! (commands). The order in which things are turned on is that of chapter 10's programming considerations: a
+//! table is complete before its pointer is set, the caches are invalidated before they are used, faults can
+//! be reported before translation begins.
 
 pub mod fault;
 mod queue;

@@ -1,6 +1,7 @@
 //! The interrupt remap table.
 //!
-//! VT-d specification revision 4.1: 5.1.4 (validation of the source), 5.1.5.1 and 5.1.5.2 (formats of requests), 9.10 (entries).
+//! VT-d specification revision 4.1: 5.1.4 (validation of the source), 5.1.5.1 and 5.1.5.2 (formats of
+//! requests), 9.10 (entries).
 
 use super::{Unit, spec};
 use crate::cpu;
@@ -68,8 +69,8 @@ pub(super) fn set(unit: Unit, handle: Handle, entry: Entry) {
     cpu::memory_fence();
 }
 
-/// The compatibility format MSI address for a CPU: for machines without remapping, and for the unit's own interrupts, which are never
-/// remapped.
+/// The compatibility format MSI address for a CPU: for machines without remapping, and for the unit's own
+/// interrupts, which are never remapped.
 pub fn compatibility_address(destination: u8) -> u32 {
     spec::MSI_COMPATIBILITY | u32::from(destination) << spec::MSI_DESTINATION_SHIFT
 }

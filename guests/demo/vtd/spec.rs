@@ -1,7 +1,7 @@
 //! VT-d's registers and the formats of its tables, as far as the guest uses them.
 //!
-//! Intel Virtualization Technology for Directed I/O, Architecture Specification, revision 4.1: chapter 11 (registers),
-//! chapter 9 (tables), 6.5.2 (invalidation queue), 7 (faults).
+//! Intel Virtualization Technology for Directed I/O, Architecture Specification, revision 4.1: chapter 11
+//! (registers), chapter 9 (tables), 6.5.2 (invalidation queue), 7 (faults).
 
 /// Version Register (11.4.1).
 pub const VER: u64 = 0x00;
@@ -88,7 +88,8 @@ pub const FRCD_F: u32 = 1 << 31;
 pub const FRCD_READ: u32 = 1 << 30;
 pub const FRCD_REASON_MASK: u32 = 0xff;
 
-/// Invalidation Queue Tail and Address Registers (11.4.9.2, 11.4.9.3); descriptors of 16 bytes, a page of 256 of them.
+/// Invalidation Queue Tail and Address Registers (11.4.9.2, 11.4.9.3); descriptors of 16 bytes, a page of 256
+/// of them.
 pub const IQT: u64 = 0x88;
 pub const IQA: u64 = 0x90;
 

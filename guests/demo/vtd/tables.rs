@@ -1,6 +1,7 @@
 //! The tables that DMA goes through: root, context, and second-level tables of three or four levels.
 //!
-//! VT-d specification revision 4.1: 3.4 (root and context), 3.7 (second-stage translation), formats in 9.1, 9.3, 9.8.
+//! VT-d specification revision 4.1: 3.4 (root and context), 3.7 (second-stage translation), formats in 9.1,
+//! 9.3, 9.8.
 
 use super::{DOMAIN, Unit, spec};
 use crate::mem::Page;
