@@ -11,7 +11,8 @@ use crate::vtd::Access;
 pub const MAX_RING: usize = 64;
 
 /// Where addresses are given out from, downwards. All of them stay above the interrupt range
-/// 0xfee00000-0xfeefffff, which cannot be mapped (VT-d specification, 3.15).
+/// 0xfee00000-0xfeefffff, which is never translated (VT-d specification, "Handling Requests to Interrupt Address
+/// Range").
 const IOVA_TOP: u64 = 1 << 32;
 
 static TX_RING: Page = Page::new();

@@ -10,7 +10,7 @@ interrupt_stubs:
     .set vector, 0
     .rept 256
     .balign 16
-    # SDM Vol. 3A, Table 7-1: #DF, #TS, #NP, #SS, #GP, #PF, #AC and #CP push an error code of their own.
+    # SDM Vol. 3A, Table 6-1: #DF, #TS, #NP, #SS, #GP, #PF, #AC and #CP push an error code of their own.
     .set own_error, 0
     .irp with_error, 8, 10, 11, 12, 13, 14, 17, 21
     .if vector == \with_error
