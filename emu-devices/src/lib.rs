@@ -9,6 +9,7 @@ pub mod pci;
 pub mod pic;
 pub mod pit;
 mod restore;
+pub mod rtc;
 pub mod uart;
 
 pub use inspect::Register;
