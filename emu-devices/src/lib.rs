@@ -1,9 +1,11 @@
 //! The chips of the machine. Each is one folder, knows its own pins and offsets only, and never learns what stands
 //! behind the port it is lent.
 
+pub mod acpi_pm;
 pub mod debug_port;
 mod inspect;
 pub mod ioapic;
+pub mod kbc;
 pub mod lapic;
 pub mod pci;
 pub mod pic;

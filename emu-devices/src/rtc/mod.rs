@@ -86,7 +86,8 @@ impl Rtc {
 
     /// The named bytes of CMOS; `offset` is the index.
     pub fn registers(&self, now: VirtTime) -> impl Iterator<Item = Register> {
-        (0..spec::SIZE as u8)
-            .filter_map(move |index| Some(Register::plain(register_name(index)?, index, self.peek(now, index))))
+        (0..spec::SIZE as u8).filter_map(move |index| {
+            Some(Register::plain(register_name(index)?, index, self.peek(now, index)))
+        })
     }
 }
