@@ -3,6 +3,8 @@
 
 pub mod acpi_pm;
 pub mod debug_port;
+#[cfg(test)]
+mod fuzz;
 mod inspect;
 pub mod ioapic;
 pub mod kbc;

@@ -58,7 +58,7 @@ impl Date {
 
 /// A number below 100 as register B says.
 pub(super) const fn encode(value: u8, b: u8) -> u8 {
-    if b & B_BINARY != 0 { value } else { value / 10 % 10 << 4 | value % 10 }
+    if b & B_BINARY != 0 { value } else { (value / 10 % 10) << 4 | (value % 10) }
 }
 
 /// Back; `None` if a BCD digit is none.
