@@ -26,8 +26,11 @@ pub enum Request {
     Nmi,
 }
 
-/// The highest vector in a set.
+/// The highest vector in a set. Asked between instructions, when sets are mostly empty.
 fn highest(vectors: &Vectors) -> Option<u8> {
+    if *vectors == [0; 4] {
+        return None;
+    }
     vectors.view_bits::<Lsb0>().last_one().and_then(|bit| u8::try_from(bit).ok())
 }
 

@@ -2,8 +2,8 @@
 
 use super::Lapic;
 use super::spec::{
-    DFR, LVT_LEVEL, LVT_MASKED, LVT_TIMER_DEADLINE, LVT_TIMER_MODE, LVT_TIMER_PERIODIC, Lvt, MSR_APIC_BASE,
-    MSR_TSC_DEADLINE, REGISTERS, SVR, SVR_ENABLE, SVR_SUPPRESS_EOI, register_name,
+    DFR, EOI, ESR, ISR, LVT_LEVEL, LVT_MASKED, LVT_TIMER_DEADLINE, LVT_TIMER_MODE, LVT_TIMER_PERIODIC, Lvt,
+    MSR_APIC_BASE, MSR_TSC_DEADLINE, REGISTERS, SVR, SVR_ENABLE, SVR_SUPPRESS_EOI, register_name,
 };
 use crate::Register;
 use crate::inspect::bit_names;
@@ -28,6 +28,14 @@ fn entry_words(entry: Lvt, value: u32) -> String {
     format!("vector {:#04x}, {how}{level}{masked}", value as u8)
 }
 
+/// The vectors whose bits are set in one register of a bank.
+fn vector_words(register: u16, value: u32) -> String {
+    let first = u32::from(register >> 4 & 7) * 32;
+    let vectors: Vec<String> =
+        (0..32).filter(|bit| value >> bit & 1 != 0).map(|bit| format!("{:#04x}", first + bit)).collect();
+    vectors.join(" ")
+}
+
 impl Lapic {
     /// All registers that can be read, and the two MSRs.
     pub fn registers(&self, now: VirtTime) -> impl Iterator<Item = Register> {
@@ -48,6 +56,8 @@ impl Lapic {
                 ),
                 DFR if value >> 28 == 0xf => "flat".to_owned(),
                 DFR => "cluster".to_owned(),
+                EOI => continue,
+                ISR..ESR => vector_words(offset, value),
                 _ => Lvt::at(offset).map_or_else(String::new, |entry| entry_words(entry, value)),
             };
             all.push(Register::plain(name, offset, value).meaning(words));

@@ -667,6 +667,23 @@ fn the_chain_of_causes_leads_from_the_message_to_the_acknowledge() {
 }
 
 #[test]
+fn registers_are_shown_in_words() {
+    let mut board = Board::new();
+    board.run(&[Edge(0x45), Edge(0x51), W(LVT_TIMER, LVT_TIMER_PERIODIC | 0x40)]);
+    let shown: Vec<_> = board.chip.registers(board.fabric.now).collect();
+    for (name, words) in [
+        ("IA32_APIC_BASE", "XApic"),
+        ("IRR2", "0x45 0x51"),
+        ("LVT_TIMER", "vector 0x40, periodic"),
+        ("LVT_LINT0", "vector 0x00, Fixed, masked"),
+        ("SVR", "enabled"),
+    ] {
+        let register = shown.iter().find(|register| register.name == name).unwrap();
+        assert_eq!(register.meaning, words, "{name}");
+    }
+}
+
+#[test]
 fn state_survives_ron_and_nonsense_is_refused() {
     let mut board = Board::new();
     board.run(&[

@@ -4,7 +4,7 @@
 
 /// Receiver buffer (RO) and transmitter holding (WO); divisor latch low byte while LCR.DLAB is set.
 pub const DATA: u16 = 0;
-/// Interrupt enable (8.8), RW; divisor latch high byte while LCR.DLAB is set.
+/// Interrupt enable (8.7), RW; divisor latch high byte while LCR.DLAB is set.
 pub const IER: u16 = 1;
 /// Interrupt identification (8.6), RO; FIFO control (8.5), WO.
 pub const IIR_FCR: u16 = 2;
