@@ -3,6 +3,7 @@
 
 pub mod acpi_pm;
 pub mod debug_port;
+pub mod e1000;
 #[cfg(test)]
 mod fuzz;
 mod inspect;

@@ -6,7 +6,7 @@ use emu_core::device::DeviceCtx;
 use serde::{Deserialize, Serialize};
 
 /// Words of a 93C46.
-pub const EEPROM_WORDS: usize = 64;
+const EEPROM_WORDS: usize = 64;
 /// What all words add up to (manual 5.6.35).
 const CHECKSUM: u16 = 0xbaba;
 /// Word of the checksum.

@@ -23,10 +23,12 @@ impl E1000 {
         let address = [low[0], low[1], low[2], low[3], high[0], high[1]];
         let station = self.station_address();
         let to_us = frame.get(..6).is_some_and(|to| to == address || to == station);
-        let kind = frame.get(12..16).map(|bytes| (u16::from_be_bytes([bytes[0], bytes[1]]), bytes[2], bytes[3]));
-        to_us && kind.is_some_and(|(kind, high, low)| {
-            u32::from(kind) == self.regs.fct && u16::from_be_bytes([high, low]) == PAUSE
-        })
+        let kind =
+            frame.get(12..16).map(|bytes| (u16::from_be_bytes([bytes[0], bytes[1]]), bytes[2], bytes[3]));
+        to_us
+            && kind.is_some_and(|(kind, high, low)| {
+                u32::from(kind) == self.regs.fct && u16::from_be_bytes([high, low]) == PAUSE
+            })
     }
 
     fn station_address(&self) -> [u8; 6] {

@@ -279,8 +279,8 @@ impl E1000 {
         }
         match register {
             CONTROL => self.write_phy_control(ctx, value),
-            STATUS | 2 | 3 | PARTNER | EXPANSION | 8 | GIGABIT_STATUS | 15 | PHY_STATUS | INTERRUPT_STATUS
-            | 21 => {}
+            STATUS | 2 | 3 | PARTNER | EXPANSION | 8 | GIGABIT_STATUS | 15 | PHY_STATUS
+            | INTERRUPT_STATUS | 21 => {}
             _ => self.phy.regs[register] = value,
         }
     }
@@ -297,8 +297,12 @@ impl E1000 {
             return;
         }
         let changed = before ^ self.phy.control();
-        let decisive =
-            CONTROL_AUTONEG | CONTROL_POWER_DOWN | CONTROL_ISOLATE | CONTROL_SPEED_HIGH | CONTROL_SPEED_LOW | CONTROL_FULL;
+        let decisive = CONTROL_AUTONEG
+            | CONTROL_POWER_DOWN
+            | CONTROL_ISOLATE
+            | CONTROL_SPEED_HIGH
+            | CONTROL_SPEED_LOW
+            | CONTROL_FULL;
         let restart = value & CONTROL_RESTART != 0 && self.phy.autonegotiates();
         if restart || changed & decisive != 0 {
             self.negotiate(ctx);

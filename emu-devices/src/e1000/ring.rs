@@ -96,10 +96,14 @@ impl RingState {
     pub(super) fn set_tail(&mut self, tail: u32, cause: Option<RecordId>) {
         self.tail = tail;
         self.stalled = false;
-        if self.doorbells.len() >= DOORBELLS {
-            self.doorbells.pop_back();
+        if self.unfetched() == 0 {
+            self.doorbells.clear();
+        } else if self.doorbells.back().is_none_or(|last| last.tail != tail) {
+            if self.doorbells.len() >= DOORBELLS {
+                self.doorbells.pop_back();
+            }
+            self.doorbells.push_back(Doorbell { tail, cause });
         }
-        self.doorbells.push_back(Doorbell { tail, cause });
     }
 
     /// Software moves the ring or its head: what was read ahead is void.

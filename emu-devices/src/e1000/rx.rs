@@ -80,7 +80,7 @@ pub struct Finished {
     pub raw: [u64; 2],
     /// On whose behalf.
     pub cause: RecordId,
-    /// If it is a frame's last: packet, bytes, descriptors of the frame.
+    /// If it is the last of a frame that is whole in memory: packet, bytes, descriptors of the frame.
     pub frame: Option<(u64, u32, u32)>,
 }
 
@@ -294,7 +294,9 @@ impl E1000 {
         self.rx.filled += 1;
         self.rx.done = chunk.end as u32;
         let Fetched { index, iova, raw, .. } = current.desc;
-        let frame = last.then(|| (frame.packet, frame.bytes.len() as u32, self.rx.filled));
+        let len = last.then_some(frame.bytes.len() as u32);
+        let packet = frame.packet;
+        let frame = len.filter(|_| !self.rx.lost).map(|len| (packet, len, self.rx.filled));
         self.rx.finished.push(Finished { index, iova, raw: [raw[0], high], cause: current.cause, frame });
         let before = self.rx.ring.owned();
         self.rx.ring.advance_head(index);
@@ -303,7 +305,7 @@ impl E1000 {
             self.write_back_received(ctx);
         }
         self.low_on_descriptors(ctx, before);
-        if let Some((_, len, _)) = frame {
+        if let Some(len) = len {
             self.frame_done(ctx, len);
         }
         self.pump_receive(ctx);
@@ -329,8 +331,12 @@ impl E1000 {
         self.start_receive_timers(ctx);
     }
 
-    /// Writes back every descriptor that waits for it, each in one transfer after its data.
+    /// Writes back every descriptor that waits for it, each in one transfer after its data; later if the card may not
+    /// use the bus now.
     fn write_back_received(&mut self, ctx: &mut DeviceCtx<'_>) {
+        if !self.bus_master() {
+            return;
+        }
         for done in std::mem::take(&mut self.rx.finished) {
             ctx.set_cause(Some(done.cause));
             let event = TraceEvent::DescWriteBack {
@@ -346,7 +352,7 @@ impl E1000 {
             bytes[..8].copy_from_slice(&done.raw[0].to_le_bytes());
             bytes[8..].copy_from_slice(&done.raw[1].to_le_bytes());
             let written = ctx.dma_write(done.iova, &bytes).is_ok();
-            if let (Some((packet, len, descriptors)), true, false) = (done.frame, written, self.rx.lost) {
+            if let (Some((packet, len, descriptors)), true) = (done.frame, written) {
                 self.stats.frames_delivered += 1;
                 ctx.trace(TraceEvent::FrameDelivered { packet, len, descriptors });
             }
@@ -413,6 +419,9 @@ impl E1000 {
     /// The card may use the bus again.
     pub(super) fn resume_receive(&mut self, ctx: &mut DeviceCtx<'_>) {
         self.rx.ring.stalled = false;
+        if !self.rx.finished.is_empty() {
+            ctx.after(VirtDuration::ZERO, Token::RxDelay as u32);
+        }
         if std::mem::take(&mut self.rx.stalled) && self.rx.current.is_some() {
             ctx.after(self.config.timing.receive_start, Token::RxStep as u32);
         }
