@@ -167,16 +167,25 @@ impl Assembly {
         }
     }
 
-    /// The next frame that is complete; `end` says that no more data comes.
+    /// Whether a frame is complete; `end` says that no more data comes.
+    pub(super) fn has_frame(&self, context: &Context, end: bool) -> bool {
+        let some = end && !self.data.is_empty();
+        let complete = if self.segments {
+            let whole = self.data.len() >= usize::from(context.mss);
+            self.header.len() >= usize::from(context.header) && (whole || some)
+        } else {
+            some
+        };
+        self.started && !self.spoilt && complete
+    }
+
+    /// The next frame, if one is complete.
     pub(super) fn next_frame(&mut self, context: &Context, end: bool) -> Option<Vec<u8>> {
-        if self.spoilt || !self.started {
+        if !self.has_frame(context, end) {
             return None;
         }
         if self.segments {
-            return self.next_segment(context, end);
-        }
-        if !end || self.data.is_empty() {
-            return None;
+            return Some(self.next_segment(context, end));
         }
         let mut frame = std::mem::take(&mut self.data);
         if let Some((start, offset)) = self.insert {
@@ -186,12 +195,8 @@ impl Assembly {
         Some(frame)
     }
 
-    fn next_segment(&mut self, context: &Context, end: bool) -> Option<Vec<u8>> {
+    fn next_segment(&mut self, context: &Context, end: bool) -> Vec<u8> {
         let mss = usize::from(context.mss);
-        let whole = self.data.len() >= mss;
-        if self.header.len() < usize::from(context.header) || !(whole || end && !self.data.is_empty()) {
-            return None;
-        }
         let take = mss.min(self.data.len());
         let mut frame = self.header.clone();
         frame.extend(self.data.drain(..take));
@@ -201,7 +206,7 @@ impl Assembly {
         self.checksums(&mut frame, context);
         self.sent = after;
         self.frames = self.frames.wrapping_add(1);
-        Some(frame)
+        frame
     }
 
     /// Makes the headers those of this segment (3.5.7 to 3.5.9).

@@ -230,7 +230,7 @@ impl E1000 {
         self.tx.assembly.append(&chunk, &context);
         let read = work.done >= desc.len();
         let end = read && desc.has(spec::TXD_EOP);
-        loop {
+        while self.tx.assembly.has_frame(&context, end) {
             if !self.has_room() {
                 self.tx.current = Some(InWork { phase: Phase::Blocked, ..work });
                 return self.start_wire(ctx);
