@@ -199,10 +199,13 @@ fn a_long_frame_spans_descriptors_and_only_the_last_says_end() {
     let mid = (RXD_DD | RXD_IXSM, 0, 256);
     assert_eq!([0, 1, 2].map(|i| bench.rx_result(i)), [mid, mid, (mid.0 | RXD_EOP, 0, 88)]);
     let parts = [(0u64, 256), (1, 256), (2, 88)];
-    let got: Vec<u8> = parts.iter().flat_map(|(i, len)| bench.peek(RX_BUFFERS + i * 0x4000, *len).to_vec()).collect();
+    let got: Vec<u8> =
+        parts.iter().flat_map(|(i, len)| bench.peek(RX_BUFFERS + i * 0x4000, *len).to_vec()).collect();
     assert_eq!(got, sent);
     let records = bench.fabric.records();
-    assert!(records.iter().any(|r| r.event == TraceEvent::FrameDelivered { packet: 0, len: 600, descriptors: 3 }));
+    assert!(
+        records.iter().any(|r| r.event == TraceEvent::FrameDelivered { packet: 0, len: 600, descriptors: 3 })
+    );
 }
 
 #[test]
@@ -426,8 +429,15 @@ fn statistics_count_by_size_and_kind() {
         bench.frame_in(&frame(to, 0x1234, len));
     }
     bench.settle();
-    let expected =
-        [(0x405c, 1), (0x4060, 1), (0x4070, 1), (0x4074, 3), (0x4078, 1), (0x40d0, 4), (0x40c0, 64 + 65 + 1518 + 104)];
+    let expected = [
+        (0x405c, 1),
+        (0x4060, 1),
+        (0x4070, 1),
+        (0x4074, 3),
+        (0x4078, 1),
+        (0x40d0, 4),
+        (0x40c0, 64 + 65 + 1518 + 104),
+    ];
     for (offset, count) in expected {
         assert_eq!(bench.read(offset), count, "{offset:#x}");
     }
@@ -449,7 +459,8 @@ fn a_full_fifo_asks_for_silence_and_an_empty_one_ends_it() {
     bench.settle();
     bench.write(RDT, 4);
     bench.settle();
-    let quanta: Vec<_> = bench.cable.sent.iter().map(|(_, f)| (f[..6].to_vec(), f[12..18].to_vec())).collect();
+    let quanta: Vec<_> =
+        bench.cable.sent.iter().map(|(_, f)| (f[..6].to_vec(), f[12..18].to_vec())).collect();
     let pause = |high, low| (vec![1, 0x80, 0xc2, 0, 0, 1], vec![0x88, 0x08, 0, 1, high, low]);
     assert_eq!(quanta, [pause(6, 0x80), pause(0, 0)]);
 }

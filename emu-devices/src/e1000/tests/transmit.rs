@@ -141,10 +141,13 @@ fn data_descriptors_insert_ip_and_transport_checksums() {
 fn segments(payload: &[u8], mss: usize) -> Vec<Vec<u8>> {
     let count = payload.len().div_ceil(mss);
     let build = |(index, part): (usize, &[u8])| {
-        let mut ip = etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, [10, 0, 0, 1], [10, 0, 0, 2]).expect("fits");
+        let mut ip =
+            etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, [10, 0, 0, 1], [10, 0, 0, 2])
+                .expect("fits");
         ip.identification = 0xfffe_u16.wrapping_add(index as u16);
         ip.dont_fragment = true;
-        let mut tcp = etherparse::TcpHeader::new(80, 1025, 0xffff_ff00_u32.wrapping_add((index * mss) as u32), 500);
+        let mut tcp =
+            etherparse::TcpHeader::new(80, 1025, 0xffff_ff00_u32.wrapping_add((index * mss) as u32), 500);
         (tcp.ack, tcp.acknowledgment_number) = (true, 7);
         (tcp.psh, tcp.fin) = (index + 1 == count, index + 1 == count);
         let ip = etherparse::IpHeaders::Ipv4(ip, Default::default());
