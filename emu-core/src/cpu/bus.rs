@@ -71,6 +71,8 @@ pub trait CpuBus {
     fn apic_msr_read(&mut self, at: Stamp, msr: u32) -> Result<u64, ApicGp>;
     /// Writes one.
     fn apic_msr_write(&mut self, at: Stamp, msr: u32, value: u64) -> Result<(), ApicGp>;
+    /// The TSC now counts cycles since time zero plus `offset`: TSC-deadline mode compares with it.
+    fn set_tsc_offset(&mut self, at: Stamp, offset: u64);
     /// CR8.
     fn cr8(&self) -> u64;
     /// Loads CR8 (0-15).
@@ -82,4 +84,10 @@ pub trait CpuBus {
     fn enter_interrupt(&mut self, at: Stamp, vector: u8, rip: u64, interrupt: Option<RecordId>);
     /// The processor returns from the innermost handler.
     fn leave_interrupt(&mut self, at: Stamp, rip: u64);
+
+    /// Whether the run should come back at this instruction boundary for a reason that only the world knows. Asked at
+    /// every return to the run loop.
+    fn wants_stop(&self) -> bool {
+        false
+    }
 }

@@ -35,7 +35,8 @@ use crate::trace::CpuMode;
 use control::{cr0, efer};
 use engine::Engine;
 use flags::{Flags, bit};
-use mmu::{Mmu, is_canonical};
+use mmu::Mmu;
+pub(crate) use mmu::is_canonical;
 use regs::{FILE_LEN, Seg, Segment, SystemSegment, TableRegister, rights};
 use serde::{Deserialize, Serialize};
 
@@ -119,8 +120,8 @@ pub struct Cpu {
     pub(crate) nmi_blocked: bool,
     /// Debug conditions (DR6 bits) to report as a #DB trap before the next instruction.
     pub(crate) pending_debug: u64,
-    /// The vector being delivered, if an exception strikes during its delivery (double fault rules).
-    pub(crate) delivering: Option<u8>,
+    /// The mode that the trace was last told.
+    pub(crate) traced_mode: CpuMode,
     pub(crate) config: CpuConfig,
     pub(crate) mmu: Mmu,
     pub(crate) engine: Engine,
@@ -156,7 +157,7 @@ impl Cpu {
             interrupt_shadow: false,
             nmi_blocked: false,
             pending_debug: 0,
-            delivering: None,
+            traced_mode: CpuMode::Real,
             mmu: Mmu::new(),
             engine: Engine::new(&config),
             config,
@@ -207,7 +208,6 @@ impl Cpu {
         self.interrupt_shadow = false;
         self.nmi_blocked = false;
         self.pending_debug = 0;
-        self.delivering = None;
         self.mmu.flush_all();
         self.update_mode();
     }

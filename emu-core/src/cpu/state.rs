@@ -178,6 +178,7 @@ impl Cpu {
         self.engine.restore_position(now, insns);
         self.engine.drop_blocks();
         self.update_mode();
+        self.traced_mode = self.mode();
         Ok(())
     }
 }

@@ -109,6 +109,8 @@ impl CpuBus for FlatBus {
         Err(ApicGp)
     }
 
+    fn set_tsc_offset(&mut self, _: Stamp, _: u64) {}
+
     fn cr8(&self) -> u64 {
         self.cr8
     }

@@ -13,7 +13,7 @@ pub enum Exit {
     Deadline,
     /// The instruction limit is reached.
     InsnLimit,
-    /// A device was accessed: its signals must be looked at and the deadline may have moved.
+    /// A device was accessed: its signals must be looked at and the deadline may have moved. Or the world asked.
     Device,
     /// HLT, or waiting for a start-up IPI: nothing to do until something wakes it.
     Halted,
@@ -34,7 +34,8 @@ impl Cpu {
             }
             self.engine.cache.collect();
             self.engine.leave = false;
-            if std::mem::take(&mut self.engine.device_access) {
+            self.trace_mode(bus);
+            if std::mem::take(&mut self.engine.device_access) || bus.wants_stop() {
                 return Exit::Device;
             }
             if let Some(exit) = self.between_instructions(bus) {

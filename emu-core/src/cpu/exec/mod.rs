@@ -6,6 +6,7 @@
 //! none claims is #UD.
 
 mod operand;
+mod system;
 
 pub(crate) use operand::{gpr_index, gpr_width, is_high_byte};
 
@@ -16,7 +17,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 0] = [];
+const FAMILIES: [fn(Code) -> Option<Exec>; 1] = [system::lookup];
 
 /// The implementation of `code`; `None` if there is none and it raises #UD.
 pub(crate) fn lookup(code: Code) -> Option<Exec> {

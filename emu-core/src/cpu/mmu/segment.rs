@@ -7,13 +7,27 @@ use super::tlb::Context;
 use crate::addr::Lin;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::flags::bit;
-use crate::cpu::regs::{Seg, rights};
+use crate::cpu::regs::{Seg, Segment, rights};
 use crate::cpu::{CodeSize, Cpu, Fault};
 
 /// Whether bits 63:47 are all equal.
 #[must_use]
 pub(crate) const fn is_canonical(address: u64) -> bool {
     ((address << 16) as i64 >> 16) as u64 == address
+}
+
+impl Segment {
+    /// Whether `len` bytes from `first` lie inside. Only protected mode knows expand-down segments.
+    pub(crate) fn contains(&self, first: u64, len: u64, protected: bool) -> bool {
+        let last = first + (len - 1);
+        let limit = u64::from(self.limit);
+        if self.expands_down() && protected {
+            let top = if self.has(rights::DB) { 0xffff_ffff } else { 0xffff };
+            first > limit && last <= top
+        } else {
+            last <= limit
+        }
+    }
 }
 
 impl Cpu {
@@ -31,14 +45,7 @@ impl Cpu {
             return Err(refused);
         }
         let first = offset & 0xffff_ffff;
-        let last = first + (len - 1);
-        let limit = u64::from(segment.limit);
-        let inside = if segment.expands_down() && self.protected() {
-            let top = if segment.has(rights::DB) { 0xffff_ffff } else { 0xffff };
-            first > limit && last <= top
-        } else {
-            last <= limit
-        };
+        let inside = segment.contains(first, len, self.protected());
         if !inside {
             return Err(refused);
         }
