@@ -123,8 +123,9 @@ impl Cpu {
     /// Counts one more iteration of a repeated string instruction as an instruction of its own, of `cycles`. Answers
     /// false, and counts nothing, if the run must be left first.
     pub(crate) fn next_iteration(&mut self, cycles: u16) -> bool {
+        let stepping = self.must_step();
         let position = &mut self.engine.position;
-        if self.engine.leave || position.budget < i64::from(cycles) {
+        if stepping || self.engine.leave || position.budget < i64::from(cycles) {
             return false;
         }
         position.budget -= i64::from(cycles);

@@ -117,7 +117,7 @@ impl Cpu {
     }
 
     /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF.
-    fn must_step(&self) -> bool {
+    pub(super) fn must_step(&self) -> bool {
         const BREAKPOINTS: u64 = 0xff;
         self.interrupt_shadow || self.system_flags & (bit::TF | bit::RF) != 0 || self.dr[7] & BREAKPOINTS != 0
     }

@@ -5,10 +5,19 @@
 //! `next_rip`; branches set that. A family is a file with a function from `Code` to [`Exec`], listed in [`FAMILIES`]; what
 //! none claims is #UD.
 
+mod bits;
+mod branch;
+mod exchange;
+mod io;
+mod misc;
+mod muldiv;
 mod operand;
+mod rotate;
+mod stack;
+mod string;
 mod system;
 
-pub(crate) use operand::{gpr_index, gpr_width, is_high_byte};
+pub(crate) use operand::{gpr_index, gpr_width, is_high_byte, operand_width};
 
 use super::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction};
@@ -17,7 +26,18 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 1] = [system::lookup];
+const FAMILIES: [fn(Code) -> Option<Exec>; 10] = [
+    bits::lookup,
+    branch::lookup,
+    exchange::lookup,
+    io::lookup,
+    misc::lookup,
+    muldiv::lookup,
+    rotate::lookup,
+    stack::lookup,
+    string::lookup,
+    system::lookup,
+];
 
 /// The implementation of `code`; `None` if there is none and it raises #UD.
 pub(crate) fn lookup(code: Code) -> Option<Exec> {

@@ -18,6 +18,16 @@ pub(crate) fn gpr_width(register: Register) -> Width {
     Width::from_bytes(register.size()).unwrap_or(Width::B8)
 }
 
+/// Width of operand `n`, a general register, an immediate or memory.
+#[inline]
+pub(crate) fn operand_width(insn: &Instruction, n: u32) -> Width {
+    match insn.op_kind(n) {
+        OpKind::Register => gpr_width(insn.op_register(n)),
+        OpKind::Memory => Width::from_bytes(insn.memory_size().size()).unwrap_or(Width::B8),
+        _ => Width::B1,
+    }
+}
+
 /// Whether it is AH, CH, DH or BH.
 #[inline]
 pub(crate) fn is_high_byte(register: Register) -> bool {
@@ -44,6 +54,22 @@ impl Cpu {
             Width::B4 => value & 0xffff_ffff,
             Width::B8 => value,
         };
+    }
+
+    /// Sets the low `width` of a general register by number, by the rules for partial registers; a byte is the low one.
+    pub(crate) fn set_gpr_part(&mut self, index: u8, width: Width, value: u64) {
+        let full = &mut self.regs[(index & 15) as usize];
+        *full = match width {
+            Width::B1 => *full & !0xff | value & 0xff,
+            Width::B2 => *full & !0xffff | value & 0xffff,
+            Width::B4 => value & 0xffff_ffff,
+            Width::B8 => value,
+        };
+    }
+
+    /// Cuts an address made from the memory operand's to the instruction's address size.
+    pub(crate) fn cut_address(&self, insn: &Instruction, at: u64) -> u64 {
+        at & address_mask(insn, self.code_size())
     }
 
     /// Effective address of the memory operand: the offset in its segment, cut to the address size.

@@ -165,7 +165,12 @@ impl Cpu {
     }
 
     /// Reads as the processor reads its own tables: a supervisor access, whatever CPL is.
-    pub(crate) fn read_implicit(&mut self, bus: &mut dyn CpuBus, at: Lin, width: Width) -> Result<u64, Fault> {
+    pub(crate) fn read_implicit(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        at: Lin,
+        width: Width,
+    ) -> Result<u64, Fault> {
         let context = self.system_context();
         self.load_lin(bus, at, width, context)
     }

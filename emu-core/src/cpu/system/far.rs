@@ -249,7 +249,12 @@ impl Cpu {
     }
 
     /// Far RET, which takes `release` bytes of parameters off both stacks.
-    pub(crate) fn far_return(&mut self, bus: &mut dyn CpuBus, width: Width, release: u64) -> Result<(), Fault> {
+    pub(crate) fn far_return(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        width: Width,
+        release: u64,
+    ) -> Result<(), Fault> {
         let mut stack = Peek::new(width);
         let rip = stack.next(self, bus)?;
         let selector = Selector(stack.next(self, bus)? as u16);

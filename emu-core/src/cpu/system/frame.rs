@@ -49,7 +49,15 @@ impl Stack {
         let (base, segment) = cpu
             .stack_segment(bus, Selector(selector), cpl, Fault::ts)
             .map_err(|fault| if fault.vector == 14 { fault } else { fault.with_ext(ext) })?;
-        Ok(Self { base, segment, top, width, context: cpu.context_at(cpl), switched: true, values: Vec::new() })
+        Ok(Self {
+            base,
+            segment,
+            top,
+            width,
+            context: cpu.context_at(cpl),
+            switched: true,
+            values: Vec::new(),
+        })
     }
 
     pub(super) fn push(&mut self, value: u64) {
@@ -123,8 +131,7 @@ impl Cpu {
 
     /// SS of a more privileged level in long mode: null, with the level as RPL.
     pub(super) fn null_stack_segment(&mut self, cpl: u8) {
-        let segment =
-            Segment { selector: u16::from(cpl), limit: 0, rights: u16::from(cpl) << 5, null: true };
+        let segment = Segment { selector: u16::from(cpl), limit: 0, rights: u16::from(cpl) << 5, null: true };
         self.put_segment(Seg::Ss, 0, segment);
     }
 

@@ -143,11 +143,8 @@ impl Cpu {
             return Err(Fault::GP0);
         }
         let code = self.descriptor(bus, selector, Fault::gp)?;
-        let level = if code.has(rights::DC) {
-            code.dpl() <= selector.rpl()
-        } else {
-            code.dpl() == selector.rpl()
-        };
+        let level =
+            if code.has(rights::DC) { code.dpl() <= selector.rpl() } else { code.dpl() == selector.rpl() };
         if !code.is_code() || selector.rpl() < self.cpl || !level {
             return Err(Fault::gp(selector.error()));
         }

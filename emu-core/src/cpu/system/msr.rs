@@ -241,7 +241,11 @@ impl Cpu {
         let msrs = &mut self.msrs;
         match msr {
             number::SYSENTER_CS => msrs.sysenter_cs = value & 0xffff_ffff,
-            number::SYSENTER_ESP | number::SYSENTER_EIP | number::LSTAR | number::CSTAR | number::KERNEL_GS_BASE => {
+            number::SYSENTER_ESP
+            | number::SYSENTER_EIP
+            | number::LSTAR
+            | number::CSTAR
+            | number::KERNEL_GS_BASE => {
                 ok_if(is_canonical(value))?;
                 *match msr {
                     number::SYSENTER_ESP => &mut msrs.sysenter_esp,

@@ -6,7 +6,12 @@ use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 
 impl Cpu {
     /// MOV, POP, LDS and friends into a data segment register or SS.
-    pub(crate) fn load_segment(&mut self, bus: &mut dyn CpuBus, seg: Seg, selector: u16) -> Result<(), Fault> {
+    pub(crate) fn load_segment(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        seg: Seg,
+        selector: u16,
+    ) -> Result<(), Fault> {
         if !self.protected() {
             self.load_real_segment(seg, selector);
             return Ok(());
@@ -133,11 +138,8 @@ impl Cpu {
     /// Whether `offset` can be fetched from a code segment once it is loaded.
     pub(crate) fn check_target(&self, descriptor: Descriptor, offset: u64) -> Result<(), Fault> {
         let to_64 = self.long_mode() && descriptor.has(rights::L);
-        let inside = if to_64 {
-            crate::cpu::is_canonical(offset)
-        } else {
-            offset <= u64::from(descriptor.limit())
-        };
+        let inside =
+            if to_64 { crate::cpu::is_canonical(offset) } else { offset <= u64::from(descriptor.limit()) };
         if inside { Ok(()) } else { Err(Fault::GP0) }
     }
 }

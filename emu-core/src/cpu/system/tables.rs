@@ -77,7 +77,11 @@ impl Cpu {
     }
 
     /// LAR: access rights as the second dword of the descriptor, masked.
-    pub(crate) fn access_rights(&mut self, bus: &mut dyn CpuBus, selector: u16) -> Result<Option<u64>, Fault> {
+    pub(crate) fn access_rights(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        selector: u16,
+    ) -> Result<Option<u64>, Fault> {
         let gates: &[u8] = if self.long_mode() {
             &[kind::LDT, kind::TSS, kind::TSS_BUSY, kind::CALL]
         } else {
@@ -98,7 +102,11 @@ impl Cpu {
     }
 
     /// LSL: the limit in bytes.
-    pub(crate) fn segment_limit(&mut self, bus: &mut dyn CpuBus, selector: u16) -> Result<Option<u64>, Fault> {
+    pub(crate) fn segment_limit(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        selector: u16,
+    ) -> Result<Option<u64>, Fault> {
         let sized: &[u8] = if self.long_mode() {
             &[kind::LDT, kind::TSS, kind::TSS_BUSY]
         } else {

@@ -206,9 +206,12 @@ impl Cpu {
         }
         let mut values = vec![(layout.eip, self.next_rip), (layout.eip + step, flags)];
         values.extend((0..8).map(|index| (layout.eip + (2 + index) * step, self.regs[index as usize])));
-        values.extend(Seg::ALL.iter().take(layout.segment_count as usize).map(|seg| {
-            (layout.segments + *seg as u64 * step, u64::from(self.seg(*seg).selector))
-        }));
+        values.extend(
+            Seg::ALL
+                .iter()
+                .take(layout.segment_count as usize)
+                .map(|seg| (layout.segments + *seg as u64 * step, u64::from(self.seg(*seg).selector))),
+        );
         for (offset, value) in values {
             self.write_implicit(bus, base.plus(offset), width, value & width.mask())?;
         }

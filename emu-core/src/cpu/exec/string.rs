@@ -1,0 +1,206 @@
+//! String instructions, with and without REP. SDM vol. 2, "MOVS", "REP".
+//!
+//! Each iteration counts as an instruction of its own: it commits its registers, and an interrupt, a fault or a deadline may
+//! come after it. RIP then still names the instruction, which goes on from the registers.
+
+use super::Exec;
+use crate::access::Width;
+use crate::cpu::flags::{Flags, bit};
+use crate::cpu::mmu::{Intent, fast_load, fast_store};
+use crate::cpu::regs::{RAX, RCX, RDI, RDX, RSI, Seg};
+use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+
+pub(super) fn lookup(code: Code) -> Option<Exec> {
+    if !code.op_code().is_instruction() || !is_string(code) {
+        return None;
+    }
+    Some(match code.mnemonic() {
+        Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
+            |cpu, bus, insn| repeat(cpu, bus, insn, movs)
+        }
+        Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => {
+            |cpu, bus, insn| repeat(cpu, bus, insn, stos)
+        }
+        Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => {
+            |cpu, bus, insn| repeat(cpu, bus, insn, lods)
+        }
+        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => {
+            |cpu, bus, insn| repeat(cpu, bus, insn, cmps)
+        }
+        Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => {
+            |cpu, bus, insn| repeat(cpu, bus, insn, scas)
+        }
+        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => |cpu, bus, insn| repeat(cpu, bus, insn, ins),
+        Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => |cpu, bus, insn| repeat(cpu, bus, insn, outs),
+        _ => return None,
+    })
+}
+
+/// MOVSD and CMPSD are also the names of SSE2 instructions.
+fn is_string(code: Code) -> bool {
+    let mut insn = Instruction::default();
+    insn.set_code(code);
+    insn.is_string_instruction()
+}
+
+/// What of the instruction an iteration needs.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Element.
+    width: Width,
+    /// Of addresses and the count.
+    mask: u64,
+    /// Segment of the source; the destination's is always ES.
+    seg: Seg,
+    /// Forward or backward, by one element.
+    step: u64,
+}
+
+/// One iteration. Answers whether a REPE or REPNE condition lets it go on, or `None` if the instruction has none.
+type Body = fn(&mut Cpu, &mut dyn CpuBus, Shape) -> Result<Option<bool>, Fault>;
+
+fn shape(cpu: &Cpu, insn: &Instruction) -> Shape {
+    let kinds = [insn.op0_kind(), insn.op1_kind()];
+    let mask = if kinds.iter().any(|kind| matches!(kind, OpKind::MemorySegSI | OpKind::MemoryESDI)) {
+        0xffff
+    } else if kinds.iter().any(|kind| matches!(kind, OpKind::MemorySegESI | OpKind::MemoryESEDI)) {
+        0xffff_ffff
+    } else {
+        u64::MAX
+    };
+    let width = Width::from_bytes(insn.memory_size().size()).unwrap_or(Width::B1);
+    let down = cpu.system_flags & bit::DF != 0;
+    let step = if down { width.bytes().wrapping_neg() } else { width.bytes() };
+    let seg = Seg::from_iced(insn.memory_segment()).unwrap_or(Seg::Ds);
+    Shape { width, mask, seg, step }
+}
+
+fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -> Result<(), Fault> {
+    let shape = shape(cpu, insn);
+    if !insn.has_rep_prefix() && !insn.has_repne_prefix() {
+        return body(cpu, bus, shape).map(drop);
+    }
+    let wanted = !insn.has_repne_prefix();
+    let cycles = cpu.config.cost.simple;
+    while cpu.gpr(RCX) & shape.mask != 0 {
+        let condition = body(cpu, bus, shape)?;
+        let count = cpu.gpr(RCX).wrapping_sub(1);
+        set_index(cpu, RCX, shape.mask, count);
+        if count & shape.mask == 0 || condition.is_some_and(|holds| holds != wanted) {
+            break;
+        }
+        if !cpu.next_iteration(cycles) {
+            cpu.next_rip = cpu.rip;
+            cpu.leave_after_instruction();
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Sets RSI, RDI or RCX by the address size's rules for partial registers.
+fn set_index(cpu: &mut Cpu, register: u8, mask: u64, value: u64) {
+    let width = match mask {
+        0xffff => Width::B2,
+        0xffff_ffff => Width::B4,
+        _ => Width::B8,
+    };
+    cpu.set_gpr_part(register, width, value);
+}
+
+fn advance(cpu: &mut Cpu, register: u8, shape: Shape) {
+    let value = cpu.gpr(register).wrapping_add(shape.step);
+    set_index(cpu, register, shape.mask, value);
+}
+
+/// The source element; through the TLB tag where addresses are flat.
+fn load_source(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<u64, Fault> {
+    let at = cpu.gpr(RSI) & shape.mask;
+    if cpu.code_size() == CodeSize::Bits64 {
+        let base = if matches!(shape.seg, Seg::Fs | Seg::Gs) { cpu.seg_base(shape.seg) } else { 0 };
+        if let Some(value) = fast_load(&cpu.mmu, base.wrapping_add(at), shape.width) {
+            return Ok(value);
+        }
+    }
+    cpu.load(bus, shape.seg, at, shape.width)
+}
+
+fn load_destination(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<u64, Fault> {
+    let at = cpu.gpr(RDI) & shape.mask;
+    cpu.load(bus, Seg::Es, at, shape.width)
+}
+
+fn store_destination(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape, value: u64) -> Result<(), Fault> {
+    let at = cpu.gpr(RDI) & shape.mask;
+    if cpu.code_size() == CodeSize::Bits64 && fast_store(&cpu.mmu, at, shape.width, value).is_some() {
+        return Ok(());
+    }
+    cpu.store(bus, Seg::Es, at, shape.width, value)
+}
+
+fn movs(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let value = load_source(cpu, bus, shape)?;
+    store_destination(cpu, bus, shape, value)?;
+    advance(cpu, RSI, shape);
+    advance(cpu, RDI, shape);
+    Ok(None)
+}
+
+fn stos(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let value = cpu.gpr(RAX) & shape.width.mask();
+    store_destination(cpu, bus, shape, value)?;
+    advance(cpu, RDI, shape);
+    Ok(None)
+}
+
+fn lods(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let value = load_source(cpu, bus, shape)?;
+    cpu.set_gpr_part(RAX, shape.width, value);
+    advance(cpu, RSI, shape);
+    Ok(None)
+}
+
+fn compare(cpu: &mut Cpu, width: Width, a: u64, b: u64) -> Option<bool> {
+    let difference = a.wrapping_sub(b) & width.mask();
+    cpu.flags = Flags::sub(width, a, b, difference);
+    Some(difference == 0)
+}
+
+fn cmps(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let first = load_source(cpu, bus, shape)?;
+    let second = load_destination(cpu, bus, shape)?;
+    advance(cpu, RSI, shape);
+    advance(cpu, RDI, shape);
+    Ok(compare(cpu, shape.width, first, second))
+}
+
+fn scas(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let element = load_destination(cpu, bus, shape)?;
+    advance(cpu, RDI, shape);
+    let accumulator = cpu.gpr(RAX) & shape.width.mask();
+    Ok(compare(cpu, shape.width, accumulator, element))
+}
+
+/// The destination must be writable before the port is read: a port may not be read twice.
+fn ins(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let port = cpu.gpr(RDX) as u16;
+    cpu.check_io(bus, port, shape.width)?;
+    let at = cpu.gpr(RDI) & shape.mask;
+    let lin = cpu.linear(Seg::Es, at, shape.width.bytes(), Intent::Write)?;
+    let context = cpu.data_context();
+    cpu.probe(bus, lin, shape.width.bytes(), Intent::Write, context)?;
+    let value = cpu.port_in(bus, port, shape.width);
+    cpu.store(bus, Seg::Es, at, shape.width, value)?;
+    advance(cpu, RDI, shape);
+    Ok(None)
+}
+
+fn outs(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
+    let port = cpu.gpr(RDX) as u16;
+    cpu.check_io(bus, port, shape.width)?;
+    let value = load_source(cpu, bus, shape)?;
+    cpu.port_out(bus, port, shape.width, value);
+    advance(cpu, RSI, shape);
+    Ok(None)
+}
