@@ -1,5 +1,5 @@
 //! What the receiver says about a frame in its descriptor: VLAN tag, packet checksum, IP and TCP or UDP checksums.
-//! Manual 3.2.3 (status, errors), 3.2.9 (receive checksum offloading), 9.2 (VLAN stripping).
+//! Manual 3.2.3 (status, errors), 3.2.9 (receive checksum offloading), chapter 9 (VLAN stripping).
 
 use super::checksum::{frame_check, ones_add, ones_sum};
 use super::rx::Inbound;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Words of a 93C46.
 const EEPROM_WORDS: usize = 64;
-/// What all words add up to (manual 5.6.35).
+/// What all words add up to (manual 5.6, word 3Fh).
 const CHECKSUM: u16 = 0xbaba;
 /// Word of the checksum.
 const CHECKSUM_WORD: usize = 0x3f;

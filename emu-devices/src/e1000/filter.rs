@@ -1,4 +1,4 @@
-//! Which frames the receiver lets in. Manual 3.2.1 (address filtering) and 9.3 (VLAN filtering).
+//! Which frames the receiver lets in. Manual 3.2.1 (address filtering) and chapter 9 (VLAN filtering).
 
 use super::E1000;
 use super::spec::{
@@ -10,7 +10,7 @@ use emu_core::trace::FilterRule;
 pub(super) const BROADCAST: [u8; 6] = [0xff; 6];
 
 /// The 12 bits of a multicast address that index the multicast table, for each value of RCTL.MO: they start at bit 47,
-/// 46, 45 and 43 (13.4.22, table 13-67).
+/// 46, 45 and 43 (13.4.22).
 const MULTICAST_SHIFT: [u32; 4] = [4, 3, 2, 0];
 
 impl E1000 {

@@ -1,5 +1,5 @@
 //! Flow control: PAUSE frames received stop the transmitter; a filling receive FIFO sends them. IEEE 802.3 annex 31B,
-//! manual 8.7 and 13.4.9 to 13.4.13, 13.4.23, 13.4.24.
+//! manual 8.7, 13.4.8 to 13.4.12, 13.4.23 and 13.4.24.
 
 use super::rx::FRAME_MIN;
 use super::{E1000, Token, spec, stats};

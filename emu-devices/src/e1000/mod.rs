@@ -169,7 +169,7 @@ impl E1000 {
         self.load_eeprom();
     }
 
-    /// CTRL.RST: everything but PCI configuration, the PHY and the EEPROM's words (manual 14.7).
+    /// CTRL.RST: everything but PCI configuration, the PHY and the EEPROM's words (manual chapter 14).
     fn reset_mac(&mut self, ctx: &mut DeviceCtx<'_>) {
         for token in Token::ALL.into_iter().filter(|token| !token.outlives_reset()) {
             ctx.cancel(token as u32);

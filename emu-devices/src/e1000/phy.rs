@@ -1,6 +1,6 @@
 //! The internal PHY, a Marvell 88E1011 in effect, reached through MDIC; auto-negotiation with a partner that can do
 //! everything; and the link that comes of both. IEEE 802.3 clause 22.2.4 and 40.5 (registers 0-15), manual chapter 11
-//! and 13.4.8 (registers 16-31). Not the cable: frames do not pass through here.
+//! and 13.4.7 (registers 16-31). Not the cable: frames do not pass through here.
 
 use super::{E1000, Token, spec};
 use emu_core::device::DeviceCtx;
@@ -207,7 +207,7 @@ impl Phy {
         }
     }
 
-    /// PHY specific status: speed 15:14, duplex 13, page received 12, resolved 11, link 10 (manual, table 11-?).
+    /// PHY specific status: speed 15:14, duplex 13, page received 12, resolved 11, link 10.
     fn specific_status(&self) -> u16 {
         if !self.link {
             return 0;

@@ -123,7 +123,7 @@ impl RingState {
     }
 
     /// Whether it is time to fetch: nothing on chip, or less than the prefetch threshold while at least the host
-    /// threshold waits in memory (manual 13.4.44).
+    /// threshold waits in memory (manual 3.4.1).
     pub(super) fn wants_fetch(&self, control: u32) -> bool {
         let (prefetch, host) = (control & 0x3f, control >> 8 & 0x3f);
         let waiting = self.unfetched();

@@ -189,7 +189,7 @@ impl E1000 {
         ctx.trace(TraceEvent::FrameDrop { packet, reason });
     }
 
-    /// Bytes of the packet buffer that are the receive FIFO (13.4.36).
+    /// Bytes of the packet buffer that are the receive FIFO (13.4.16).
     pub(super) fn receive_fifo_size(&self) -> u32 {
         (self.regs.pba & 0xffff).min(64) << 10
     }
@@ -236,7 +236,7 @@ impl E1000 {
         self.pump_receive(ctx);
     }
 
-    /// Bytes of one receive buffer (table 13-67, BSIZE and BSEX).
+    /// Bytes of one receive buffer (13.4.22, BSIZE and BSEX).
     pub(super) fn buffer_size(&self) -> u32 {
         let size = 2048 >> (self.regs.rctl >> spec::RCTL_BSIZE_SHIFT & 3);
         let extended = self.regs.rctl & spec::RCTL_BSEX != 0;
@@ -384,10 +384,12 @@ impl E1000 {
 
     /// A receive timer is over, or need not run: descriptors go to memory and software is told.
     pub(super) fn receive_timer(&mut self, ctx: &mut DeviceCtx<'_>) {
-        ctx.cancel(Token::RxDelay as u32);
-        ctx.cancel(Token::RxAbsolute as u32);
-        self.rx.delay_runs = false;
-        self.rx.absolute_runs = false;
+        if std::mem::take(&mut self.rx.delay_runs) {
+            ctx.cancel(Token::RxDelay as u32);
+        }
+        if std::mem::take(&mut self.rx.absolute_runs) {
+            ctx.cancel(Token::RxAbsolute as u32);
+        }
         self.write_back_received(ctx);
         if self.rx.last_write_back.is_some() {
             ctx.set_cause(self.rx.last_write_back);
@@ -419,7 +421,8 @@ impl E1000 {
     /// The card may use the bus again.
     pub(super) fn resume_receive(&mut self, ctx: &mut DeviceCtx<'_>) {
         self.rx.ring.stalled = false;
-        if !self.rx.finished.is_empty() {
+        if !self.rx.finished.is_empty() && !self.rx.delay_runs {
+            self.rx.delay_runs = true;
             ctx.after(VirtDuration::ZERO, Token::RxDelay as u32);
         }
         if std::mem::take(&mut self.rx.stalled) && self.rx.current.is_some() {

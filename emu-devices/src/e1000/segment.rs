@@ -1,5 +1,5 @@
 //! From descriptors' data to frames: TCP and UDP segmentation, checksum insertion, VLAN insertion. Manual 3.3.5 to
-//! 3.3.7 (contexts and data), 3.5 (segmentation), 3.6 (checksum), 9.1 (VLAN). Pure: no bus, no time.
+//! 3.3.7 (contexts and data), 3.5 (segmentation), 3.6 (checksum), chapter 9 (VLAN). Pure: no bus, no time.
 //!
 //! Offsets come from software and may point anywhere; what does not lie in the frame is not touched.
 

@@ -24,15 +24,15 @@ pub const EECD: u32 = 0x0010;
 pub const EERD: u32 = 0x0014;
 /// Extended device control, RW (13.4.6).
 pub const CTRL_EXT: u32 = 0x0018;
-/// MDI control, RW (13.4.8).
+/// MDI control, RW (13.4.7).
 pub const MDIC: u32 = 0x0020;
-/// Flow control address low, RW (13.4.9).
+/// Flow control address low, RW (13.4.8).
 pub const FCAL: u32 = 0x0028;
 /// Flow control address high, RW, 16 bits.
 pub const FCAH: u32 = 0x002c;
-/// Flow control type, RW, 16 bits (13.4.11).
+/// Flow control type, RW, 16 bits (13.4.10).
 pub const FCT: u32 = 0x0030;
-/// VLAN ether type, RW, 16 bits (13.4.12).
+/// VLAN ether type, RW, 16 bits (13.4.11).
 pub const VET: u32 = 0x0038;
 /// Interrupt cause read, cleared by reading, RW1C (13.4.17).
 pub const ICR: u32 = 0x00c0;
@@ -46,9 +46,9 @@ pub const IMS: u32 = 0x00d0;
 pub const IMC: u32 = 0x00d8;
 /// Receive control, RW (13.4.22).
 pub const RCTL: u32 = 0x0100;
-/// Flow control transmit timer value, RW, 16 bits (13.4.13).
+/// Flow control transmit timer value, RW, 16 bits (13.4.12).
 pub const FCTTV: u32 = 0x0170;
-/// Transmit configuration word of the TBI interface, RW (13.4.14).
+/// Transmit configuration word of the TBI interface, RW (13.4.13).
 pub const TXCW: u32 = 0x0178;
 /// Receive configuration word of the TBI interface, RO.
 pub const RXCW: u32 = 0x0180;
@@ -58,9 +58,9 @@ pub const TCTL: u32 = 0x0400;
 pub const TIPG: u32 = 0x0410;
 /// Adaptive IFS throttle, RW, 16 bits (13.4.35).
 pub const AIT: u32 = 0x0458;
-/// LED control, RW, reset 0x07068302 (13.4.7).
+/// LED control, RW, reset 0x07068302 (13.4.15).
 pub const LEDCTL: u32 = 0x0e00;
-/// Packet buffer allocation: receive KiB in bits 15:0, transmit KiB in 31:16 RO (13.4.36).
+/// Packet buffer allocation: receive KiB in bits 15:0, transmit KiB in 31:16 RO (13.4.16).
 pub const PBA: u32 = 0x1000;
 /// Flow control receive threshold low, RW (13.4.23).
 pub const FCRTL: u32 = 0x2160;
@@ -80,17 +80,17 @@ pub const RDH: u32 = 0x2810;
 pub const RDT: u32 = 0x2818;
 /// Receive interrupt delay, RW, 1.024 us (13.4.30).
 pub const RDTR: u32 = 0x2820;
-/// Receive descriptor control, RW (13.4.29).
+/// Receive descriptor control, RW (13.4).
 pub const RXDCTL: u32 = 0x2828;
 /// Receive interrupt absolute delay, RW, 1.024 us (13.4.31).
 pub const RADV: u32 = 0x282c;
 /// Receive small packet detect, RW, 12 bits (13.4.32).
 pub const RSRPD: u32 = 0x2c00;
-/// Transmit DMA control, RW (13.4.37).
+/// Transmit DMA control, RW (13.4).
 pub const TXDMAC: u32 = 0x3000;
 /// Transmit data FIFO head; tail, saved head, saved tail and packet count follow, RW, diagnostic (13.8).
 pub const TDFH: u32 = 0x3410;
-/// Transmit descriptor base low, RW, 16-byte aligned (13.4.38).
+/// Transmit descriptor base low, RW, 16-byte aligned (13.4.36).
 pub const TDBAL: u32 = 0x3800;
 /// Transmit descriptor base high, RW.
 pub const TDBAH: u32 = 0x3804;
@@ -100,19 +100,19 @@ pub const TDLEN: u32 = 0x3808;
 pub const TDH: u32 = 0x3810;
 /// Transmit descriptor tail, RW, 16 bits.
 pub const TDT: u32 = 0x3818;
-/// Transmit interrupt delay, RW, 1.024 us (13.4.43).
+/// Transmit interrupt delay, RW, 1.024 us (13.4).
 pub const TIDV: u32 = 0x3820;
-/// Transmit descriptor control, RW (13.4.44).
+/// Transmit descriptor control, RW (13.4).
 pub const TXDCTL: u32 = 0x3828;
-/// Transmit interrupt absolute delay, RW, 1.024 us (13.4.45).
+/// Transmit interrupt absolute delay, RW, 1.024 us (13.4).
 pub const TADV: u32 = 0x382c;
-/// TCP segmentation pad and minimum threshold, RW (13.4.46).
+/// TCP segmentation pad and minimum threshold, RW (13.4).
 pub const TSPMT: u32 = 0x3830;
 /// First statistics register; all are RO and cleared by reading (13.7).
 pub const STATS: u32 = 0x4000;
 /// Statistics registers, with the holes between them.
 pub const STATS_WORDS: u32 = 64;
-/// Receive checksum control, RW (13.4.47).
+/// Receive checksum control, RW (13.4).
 pub const RXCSUM: u32 = 0x5000;
 /// Multicast table array, 128 words, RW (13.5.1).
 pub const MTA: u32 = 0x5200;
@@ -126,15 +126,15 @@ pub const RA_WORDS: u32 = 32;
 pub const VFTA: u32 = 0x5600;
 /// Words of the VLAN filter table.
 pub const VFTA_WORDS: u32 = 128;
-/// Wake-up control, RW (13.6.1).
+/// Wake-up control, RW (13.6).
 pub const WUC: u32 = 0x5800;
 /// Wake-up filter control, RW.
 pub const WUFC: u32 = 0x5808;
 /// Wake-up status, RO here: wake-up is not modelled.
 pub const WUS: u32 = 0x5810;
-/// Management control, RW (13.4.48).
+/// Management control, RW (13.4).
 pub const MANC: u32 = 0x5820;
-/// IP address valid, RW (13.6.4).
+/// IP address valid, RW (13.6).
 pub const IPAV: u32 = 0x5838;
 /// IPv4 address table, RW.
 pub const IP4AT: u32 = 0x5840;
@@ -160,7 +160,7 @@ pub const FFMT: u32 = 0x9000;
 pub const FFVT: u32 = 0x9800;
 /// Words of each of the two with their holes.
 pub const FFT_WORDS: u32 = 256;
-/// Packet buffer memory, RW, diagnostic (13.8.11).
+/// Packet buffer memory, RW, diagnostic (13.8).
 pub const PBM: u32 = 0x10000;
 /// Bytes of the packet buffer.
 pub const PBM_SIZE: u32 = 64 << 10;

@@ -200,6 +200,10 @@ impl E1000 {
         check(eeprom.is_sound(), "an impossible EEPROM")?;
         check(phy.is_sound(), "an impossible PHY")?;
         check(stats.is_sound(), "statistics of the wrong size")?;
+        check(
+            (irq.icr | irq.ims) & !spec::ICR_ALL == 0 && irq.itr >> 16 == 0,
+            "impossible interrupt registers",
+        )?;
         check(rx.ring.is_sound() && tx.ring.is_sound(), "an impossible descriptor ring")?;
         check(regs_are_sound(&regs), "a register with bits that it does not have")?;
         check(receiver_is_sound(&rx), "an impossible receive FIFO")?;

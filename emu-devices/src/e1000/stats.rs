@@ -37,6 +37,9 @@ pub(super) const TSCTFC: usize = at(0x40fc);
 /// Low words of 64-bit counters: reading the high word clears both.
 const WIDE: [usize; 4] = [GORC, GOTC, TOR, TOT];
 
+/// No run counts this far, so that counting on from a snapshot can't overflow.
+const COUNT_MAX: u64 = 1 << 62;
+
 /// Counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +153,16 @@ impl Stats {
 
     /// Whether the state is one that a run can leave.
     pub(super) fn is_sound(&self) -> bool {
-        self.words.len() == STATS_WORDS as usize
+        let Self {
+            words,
+            frames_in,
+            frames_delivered,
+            frames_dropped,
+            frames_out,
+            frames_looped,
+            interrupts,
+        } = self;
+        let counts = [frames_in, frames_delivered, frames_dropped, frames_out, frames_looped, interrupts];
+        words.len() == STATS_WORDS as usize && counts.iter().all(|count| **count < COUNT_MAX)
     }
 }

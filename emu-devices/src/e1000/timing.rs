@@ -22,7 +22,7 @@ pub struct Timing {
     pub eeprom_word: VirtDuration,
     /// Writing one EEPROM word: the 93C46's tWP, at most 10 ms.
     pub eeprom_write: VirtDuration,
-    /// Reading the EEPROM after a reset. The manual (14.3) lets drivers wait 2 ms; drivers wait 5.
+    /// Reading the EEPROM after a reset. Less than the 5 ms that Linux and FreeBSD wait for it.
     pub eeprom_load: VirtDuration,
     /// PHY reset until its registers answer. Estimate; Linux waits 10 ms.
     pub phy_reset: VirtDuration,

@@ -101,6 +101,8 @@ pub struct Transmitter {
     pub reporting: bool,
     /// TXDW waits for the timers.
     pub told_later: Option<RecordId>,
+    /// The packet timer runs.
+    pub delay_runs: bool,
     /// The absolute timer runs.
     pub absolute_runs: bool,
     /// The bus refused because the card is not bus master.
@@ -373,6 +375,7 @@ impl E1000 {
     /// TXDW once the line has been quiet for TIDV, at the latest TADV after the first (3.4.3).
     fn start_transmit_timers(&mut self, ctx: &mut DeviceCtx<'_>) {
         ctx.cancel(Token::TxDelay as u32);
+        self.tx.delay_runs = true;
         ctx.after(DELAY_UNIT.times(u64::from(self.regs.tidv)), Token::TxDelay as u32);
         if self.regs.tadv != 0 && !self.tx.absolute_runs {
             self.tx.absolute_runs = true;
@@ -393,9 +396,12 @@ impl E1000 {
 
     /// Software is told, on behalf of `cause`.
     fn transmit_timer(&mut self, ctx: &mut DeviceCtx<'_>, cause: Option<RecordId>) {
-        ctx.cancel(Token::TxDelay as u32);
-        ctx.cancel(Token::TxAbsolute as u32);
-        self.tx.absolute_runs = false;
+        if std::mem::take(&mut self.tx.delay_runs) {
+            ctx.cancel(Token::TxDelay as u32);
+        }
+        if std::mem::take(&mut self.tx.absolute_runs) {
+            ctx.cancel(Token::TxAbsolute as u32);
+        }
         self.tx.told_later = None;
         if cause.is_some() {
             ctx.set_cause(cause);
@@ -408,6 +414,7 @@ impl E1000 {
         self.regs.tidv = value & 0xffff;
         if value & spec::FLUSH_PARTIAL != 0 {
             ctx.cancel(Token::TxDelay as u32);
+            self.tx.delay_runs = true;
             ctx.after(VirtDuration::ZERO, Token::TxDelay as u32);
         }
     }

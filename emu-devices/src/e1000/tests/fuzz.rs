@@ -119,7 +119,10 @@ fn step(bench: &mut Bench, dice: &mut Dice) {
             let token = dice.below(24) as u32;
             bench.on(|card, ctx, cable| card.on_event(ctx, cable, token));
         }
-        14 => bench.fabric.memory.refused = vec![value..value + 0x1000],
+        14 => {
+            bench.fabric.memory.refused.clear();
+            bench.fabric.memory.refused.push(value..value + 0x1000);
+        }
         _ => {
             let span = VirtDuration::from_ns(dice.below(200_000));
             bench.run(span);

@@ -385,7 +385,7 @@ fn without_bus_mastering_frames_wait_and_the_trace_says_so() {
 #[test]
 fn a_refused_data_write_is_lost_unknown_to_the_card() {
     let mut bench = with_descriptors(4);
-    bench.fabric.memory.refused = vec![RX_BUFFERS..RX_BUFFERS + 0x1000];
+    bench.fabric.memory.refused.push(RX_BUFFERS..RX_BUFFERS + 0x1000);
     bench.frame_in(&frame(MAC, 0x1234, 100));
     bench.frame_in(&frame(MAC, 0x1234, 100));
     bench.settle();
@@ -397,7 +397,7 @@ fn a_refused_data_write_is_lost_unknown_to_the_card() {
 #[test]
 fn a_refused_descriptor_fetch_stops_the_ring_until_the_tail_is_written() {
     let mut bench = Bench::running();
-    bench.fabric.memory.refused = vec![RX_RING..RX_RING + 0x80];
+    bench.fabric.memory.refused.push(RX_RING..RX_RING + 0x80);
     bench.write(RDT, 4);
     bench.frame_in(&frame(MAC, 0x1234, 100));
     bench.settle();

@@ -435,7 +435,7 @@ fn without_bus_mastering_the_packet_waits() {
 fn a_refused_data_read_spoils_its_packet_only() {
     let mut bench = Bench::running();
     bench.poke(TX_BUFFERS, &frame(PEER, 0x0800, 100));
-    bench.fabric.memory.refused = vec![0x9_0000..0x9_1000];
+    bench.fabric.memory.refused.push(0x9_0000..0x9_1000);
     bench.send(&[
         legacy(TX_BUFFERS, 50, TXD_IFCS),
         legacy(0x9_0000, 50, SEND),
