@@ -19,3 +19,8 @@ pub mod uart;
 
 pub use inspect::Register;
 pub use restore::RestoreError;
+
+/// The example in the guide is compiled and run like any test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/add-a-device.md")]
+struct AddADevice;

@@ -32,7 +32,7 @@ mod timing;
 mod tx;
 
 pub use inspect::{Descriptor, Owner};
-pub use names::{REGISTERS, RegisterInfo, register_info, register_name};
+pub use names::{REGISTERS, RegisterInfo, icr_names, register_info, register_name};
 pub use state::E1000State;
 pub use stats::Stats;
 pub use timing::Timing;
@@ -62,6 +62,14 @@ pub struct E1000Config {
     pub mac: [u8; 6],
     /// Latencies.
     pub timing: Timing,
+}
+
+impl E1000Config {
+    /// A card of that address with the default latencies.
+    #[must_use]
+    pub fn with_mac(mac: [u8; 6]) -> Self {
+        Self { mac, timing: Timing::default() }
+    }
 }
 
 /// What the card asks to be told of.

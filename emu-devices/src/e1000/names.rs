@@ -3,6 +3,7 @@
 
 use super::mmio::canonical;
 use super::spec::*;
+use crate::inspect::bit_names;
 
 /// What a register is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ const EERD_BITS: &[(u32, &str)] = &[(EERD_START, "START"), (EERD_DONE, "DONE")];
 const MDIC_BITS: &[(u32, &str)] =
     &[(1 << 26, "WRITE"), (1 << 27, "READ"), (MDIC_READY, "R"), (MDIC_INTERRUPT, "I"), (MDIC_ERROR, "E")];
 /// Interrupt causes.
-pub(super) const ICR_BITS: &[(u32, &str)] = &[
+const ICR_BITS: &[(u32, &str)] = &[
     (ICR_TXDW, "TXDW"),
     (ICR_TXQE, "TXQE"),
     (ICR_LSC, "LSC"),
@@ -243,6 +244,13 @@ pub fn register_info(offset: u64) -> Option<&'static RegisterInfo> {
     let offset = canonical(u32::try_from(offset).ok()? & !3);
     let offset = if offset == CTRL_DUP { CTRL } else { offset };
     REGISTERS.iter().find(|info| (info.offset..info.offset + info.words * 4).contains(&offset))
+}
+
+/// The names of the interrupt causes that are set, separated by blanks.
+#[must_use]
+pub fn icr_names(causes: u32) -> String {
+    let names: Vec<(u64, &str)> = ICR_BITS.iter().map(|(bit, name)| (u64::from(*bit), *name)).collect();
+    bit_names(causes.into(), &names)
 }
 
 /// The name of the register at an offset in the memory BAR.

@@ -123,7 +123,7 @@ impl E1000 {
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         let record = ctx.trace(TraceEvent::FrameIn { packet, len });
         ctx.set_cause(Some(record));
-        self.stats.frames_in += 1;
+        self.stats.received += 1;
         if self.loops_back() {
             self.drop_frame(ctx, packet, DropReason::LinkDown);
         } else {
@@ -185,7 +185,7 @@ impl E1000 {
     }
 
     fn drop_frame(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, reason: DropReason) {
-        self.stats.frames_dropped += 1;
+        self.stats.dropped += 1;
         ctx.trace(TraceEvent::FrameDrop { packet, reason });
     }
 
@@ -353,7 +353,7 @@ impl E1000 {
             bytes[8..].copy_from_slice(&done.raw[1].to_le_bytes());
             let written = ctx.dma_write(done.iova, &bytes).is_ok();
             if let (Some((packet, len, descriptors)), true) = (done.frame, written) {
-                self.stats.frames_delivered += 1;
+                self.stats.delivered += 1;
                 ctx.trace(TraceEvent::FrameDelivered { packet, len, descriptors });
             }
         }

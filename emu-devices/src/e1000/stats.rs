@@ -47,15 +47,15 @@ pub struct Stats {
     /// The registers.
     pub words: Vec<u32>,
     /// Frames that came from the wire.
-    pub frames_in: u64,
+    pub received: u64,
     /// Frames that are in guest memory.
-    pub frames_delivered: u64,
+    pub delivered: u64,
     /// Frames lost.
-    pub frames_dropped: u64,
+    pub dropped: u64,
     /// Frames that went out.
-    pub frames_out: u64,
+    pub sent: u64,
     /// Frames that came back in loopback.
-    pub frames_looped: u64,
+    pub looped: u64,
     /// Interrupts asserted.
     pub interrupts: u64,
 }
@@ -64,11 +64,11 @@ impl Default for Stats {
     fn default() -> Self {
         Self {
             words: vec![0; STATS_WORDS as usize],
-            frames_in: 0,
-            frames_delivered: 0,
-            frames_dropped: 0,
-            frames_out: 0,
-            frames_looped: 0,
+            received: 0,
+            delivered: 0,
+            dropped: 0,
+            sent: 0,
+            looped: 0,
             interrupts: 0,
         }
     }
@@ -153,16 +153,8 @@ impl Stats {
 
     /// Whether the state is one that a run can leave.
     pub(super) fn is_sound(&self) -> bool {
-        let Self {
-            words,
-            frames_in,
-            frames_delivered,
-            frames_dropped,
-            frames_out,
-            frames_looped,
-            interrupts,
-        } = self;
-        let counts = [frames_in, frames_delivered, frames_dropped, frames_out, frames_looped, interrupts];
+        let Self { words, received, delivered, dropped, sent, looped, interrupts } = self;
+        let counts = [received, delivered, dropped, sent, looped, interrupts];
         words.len() == STATS_WORDS as usize && counts.iter().all(|count| **count < COUNT_MAX)
     }
 }

@@ -448,8 +448,8 @@ impl E1000 {
         self.stats.count_sent(&frame.bytes, FCS);
         let len = frame.bytes.len() as u32;
         if self.loops_back() {
-            let packet = LOOPED | self.stats.frames_looped;
-            self.stats.frames_looped += 1;
+            let packet = LOOPED | self.stats.looped;
+            self.stats.looped += 1;
             let record = ctx.trace(TraceEvent::FrameIn { packet, len });
             ctx.set_cause(Some(record));
             if !frame.bad_fcs {
@@ -457,8 +457,8 @@ impl E1000 {
             }
             ctx.set_cause(frame.cause);
         } else {
-            ctx.trace(TraceEvent::FrameOut { packet: self.stats.frames_out, len });
-            self.stats.frames_out += 1;
+            ctx.trace(TraceEvent::FrameOut { packet: self.stats.sent, len });
+            self.stats.sent += 1;
             if !frame.bad_fcs {
                 wire.send(ctx.now(), &frame.bytes);
             }

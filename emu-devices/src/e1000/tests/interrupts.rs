@@ -203,3 +203,8 @@ fn a_sent_frame_is_one_chain_from_doorbell_to_message() {
     });
     assert_eq!(fetch[0].0.cause, Some(second), "each descriptor has its own doorbell");
 }
+
+#[test]
+fn causes_have_names() {
+    assert_eq!(icr_names(ICR_TXDW | ICR_RXT0 | 1 << 5), "TXDW RXT0");
+}

@@ -59,7 +59,7 @@ struct Bench {
 impl Bench {
     /// A card with memory and bus mastering on.
     fn new() -> Self {
-        let config = E1000Config { mac: MAC, timing: Timing::default() };
+        let config = E1000Config::with_mac(MAC);
         let mut bench = Self {
             fabric: FakeFabric::new(1 << 20),
             card: E1000::new(config),

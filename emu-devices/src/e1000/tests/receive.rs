@@ -31,7 +31,7 @@ fn a_frame_goes_to_memory_and_raises_the_pin() {
     assert!(bench.pin());
     assert_eq!(bench.read(ICR), ICR_RXT0);
     assert!(!bench.pin());
-    assert_eq!(bench.card.stats().frames_delivered, 1);
+    assert_eq!(bench.card.stats().delivered, 1);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn check_filter(setup: &[(u32, u32)], to: [u8; 6], expected: FilterRule) {
     });
     assert_eq!(rules[0].1, expected);
     let passed = !matches!(expected, FilterRule::NoMatch | FilterRule::Vlan);
-    assert_eq!(bench.card.stats().frames_delivered, u64::from(passed));
+    assert_eq!(bench.card.stats().delivered, u64::from(passed));
     let pif = bench.rx_result(0).0 & RXD_PIF != 0;
     let exact = matches!(expected, FilterRule::Exact(_) | FilterRule::Broadcast);
     assert_eq!(pif, passed && !exact);
@@ -275,7 +275,7 @@ fn frames_wait_in_the_fifo_for_descriptors_and_overflow_loses_them() {
     let doorbell = bench.write(RDT, 2);
     bench.settle();
     assert_eq!(bench.rx_result(0).2, 1100);
-    assert_eq!(bench.card.stats().frames_delivered, 1);
+    assert_eq!(bench.card.stats().delivered, 1);
     let records = bench.fabric.records();
     let fetch = find(&records, |e| matches!(e, TraceEvent::DescFetch { .. }).then_some(()));
     assert_eq!(fetch[0].0.cause, Some(doorbell));
@@ -295,7 +295,7 @@ fn the_ring_wraps_and_a_full_one_holds_all_but_one() {
         bench.write(RDT, (head + RING - 1) % RING);
         bench.settle();
     }
-    assert_eq!(bench.card.stats().frames_delivered, u64::from(5 * (RING - 1)));
+    assert_eq!(bench.card.stats().delivered, u64::from(5 * (RING - 1)));
     assert_eq!(drops(&mut bench), []);
 }
 
@@ -379,7 +379,7 @@ fn without_bus_mastering_frames_wait_and_the_trace_says_so() {
     bench.config_write(pci::COMMAND, Width::B2, 7);
     bench.settle();
     assert_eq!(bench.rx_result(0).2, 100);
-    assert_eq!(bench.card.stats().frames_delivered, 1);
+    assert_eq!(bench.card.stats().delivered, 1);
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn a_refused_data_write_is_lost_unknown_to_the_card() {
     bench.settle();
     assert_eq!(drops(&mut bench), [DropReason::DmaRefused]);
     assert_eq!(bench.rx_result(0).2, 100, "a posted write tells nobody");
-    assert_eq!(bench.card.stats().frames_delivered, 1);
+    assert_eq!(bench.card.stats().delivered, 1);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_card_goes_on_from_a_snapshot_as_if_nothing_had_been() {
         let text = ron::to_string(&bench.card.state()).expect("serializes");
         let state: E1000State = ron::from_str(&text).expect("parses");
         assert_eq!(state, bench.card.state());
-        let fresh = E1000::new(E1000Config { mac: MAC, timing: Timing::default() });
+        let fresh = E1000::new(E1000Config::with_mac(MAC));
         let mut other = busy(VirtDuration::from_ns(ns));
         other.card = fresh;
         other.card.restore(state).expect("valid");
@@ -65,7 +65,7 @@ fn impossible_states_are_refused_and_change_nothing() {
         ("eeprom", |s| s.eeprom.words.clear()),
         ("phy", |s| s.phy.regs.push(0)),
         ("stats", |s| s.stats.words.clear()),
-        ("count", |s| s.stats.frames_in = u64::MAX),
+        ("count", |s| s.stats.received = u64::MAX),
         ("mask", |s| s.irq.ims = !0),
         ("ring", |s| s.rx.ring.head = 1 << 20),
         ("ring", |s| s.tx.ring.len = 7),
@@ -89,6 +89,6 @@ fn a_reset_is_a_new_card_with_no_events() {
     let mut bench = busy(VirtDuration::from_us(2));
     bench.write(ICS, ICR_RXT0);
     bench.on(|card, ctx, _| card.reset(ctx));
-    assert_eq!(bench.card, E1000::new(E1000Config { mac: MAC, timing: Timing::default() }));
+    assert_eq!(bench.card, E1000::new(E1000Config::with_mac(MAC)));
     assert_eq!(bench.run(VirtDuration::from_s(10)), 0);
 }
