@@ -13,9 +13,12 @@ mod misc;
 mod muldiv;
 mod operand;
 mod rotate;
+mod sse_int;
+mod sse_move;
 mod stack;
 mod string;
 mod system;
+mod xmm;
 
 pub(crate) use operand::{gpr_index, gpr_width, is_high_byte, operand_width};
 
@@ -26,7 +29,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 10] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 12] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
@@ -34,6 +37,8 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 10] = [
     misc::lookup,
     muldiv::lookup,
     rotate::lookup,
+    sse_int::lookup,
+    sse_move::lookup,
     stack::lookup,
     string::lookup,
     system::lookup,

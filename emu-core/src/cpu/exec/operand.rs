@@ -67,6 +67,15 @@ impl Cpu {
         };
     }
 
+    /// Base of a segment where it counts: 64-bit mode uses only those of FS and GS.
+    pub(crate) fn seg_base_if_used(&self, seg: Seg) -> u64 {
+        if self.code_size() == CodeSize::Bits64 && !matches!(seg, Seg::Fs | Seg::Gs) {
+            0
+        } else {
+            self.seg_base(seg)
+        }
+    }
+
     /// Cuts an address made from the memory operand's to the instruction's address size.
     pub(crate) fn cut_address(&self, insn: &Instruction, at: u64) -> u64 {
         at & address_mask(insn, self.code_size())

@@ -484,11 +484,7 @@ fn clts(cpu: &mut Cpu, _: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault>
 fn invlpg(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     privileged(cpu)?;
     let (seg, offset) = cpu.memory_operand(insn);
-    let base = if cpu.code_size() == CodeSize::Bits64 && !matches!(seg, Seg::Fs | Seg::Gs) {
-        0
-    } else {
-        cpu.seg_base(seg)
-    };
+    let base = cpu.seg_base_if_used(seg);
     let lin = cpu.implicit(base.wrapping_add(offset));
     let pcid = cpu.pcid();
     cpu.mmu.flush_page(lin, pcid, true);

@@ -1,0 +1,189 @@
+//! SSE and SSE2 moves: whole registers, scalars, halves, masks, non-temporal stores. SDM vol. 2. Non-temporal hints mean
+//! nothing here: there are no caches.
+
+use super::Exec;
+use super::xmm::lanes;
+use crate::access::Width;
+use crate::cpu::{Cpu, CpuBus, Fault};
+use iced_x86::{Code, Instruction, OpKind, Register};
+
+pub(super) fn lookup(code: Code) -> Option<Exec> {
+    Some(match code {
+        Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 => load_aligned,
+        Code::Movaps_xmmm128_xmm
+        | Code::Movapd_xmmm128_xmm
+        | Code::Movdqa_xmmm128_xmm
+        | Code::Movntps_m128_xmm
+        | Code::Movntpd_m128_xmm
+        | Code::Movntdq_m128_xmm => store_aligned,
+        Code::Movups_xmm_xmmm128 | Code::Movupd_xmm_xmmm128 | Code::Movdqu_xmm_xmmm128 => load,
+        Code::Movups_xmmm128_xmm | Code::Movupd_xmmm128_xmm | Code::Movdqu_xmmm128_xmm => store,
+        Code::Movss_xmm_xmmm32 => |cpu, bus, insn| load_scalar(cpu, bus, insn, 4),
+        Code::Movsd_xmm_xmmm64 => |cpu, bus, insn| load_scalar(cpu, bus, insn, 8),
+        Code::Movss_xmmm32_xmm => |cpu, bus, insn| store_scalar(cpu, bus, insn, 4),
+        Code::Movsd_xmmm64_xmm => |cpu, bus, insn| store_scalar(cpu, bus, insn, 8),
+        Code::Movq_xmm_xmmm64 => move_quad,
+        Code::Movq_xmmm64_xmm => store_quad,
+        Code::Movd_xmm_rm32 | Code::Movq_xmm_rm64 => from_general,
+        Code::Movd_rm32_xmm | Code::Movq_rm64_xmm => to_general,
+        Code::Movlps_xmm_m64 | Code::Movlpd_xmm_m64 => |cpu, bus, insn| load_half(cpu, bus, insn, 0),
+        Code::Movhps_xmm_m64 | Code::Movhpd_xmm_m64 => |cpu, bus, insn| load_half(cpu, bus, insn, 64),
+        Code::Movlps_m64_xmm | Code::Movlpd_m64_xmm => |cpu, bus, insn| store_half(cpu, bus, insn, 0),
+        Code::Movhps_m64_xmm | Code::Movhpd_m64_xmm => |cpu, bus, insn| store_half(cpu, bus, insn, 64),
+        Code::Movhlps_xmm_xmm => |cpu, _, insn| move_half(cpu, insn, 64, 0),
+        Code::Movlhps_xmm_xmm => |cpu, _, insn| move_half(cpu, insn, 0, 64),
+        Code::Movmskps_r32_xmm | Code::Movmskps_r64_xmm => |cpu, _, insn| sign_mask::<4>(cpu, insn),
+        Code::Movmskpd_r32_xmm | Code::Movmskpd_r64_xmm => |cpu, _, insn| sign_mask::<8>(cpu, insn),
+        Code::Pmovmskb_r32_xmm | Code::Pmovmskb_r64_xmm => |cpu, _, insn| sign_mask::<1>(cpu, insn),
+        Code::Maskmovdqu_rDI_xmm_xmm => store_masked,
+        _ => return None,
+    })
+}
+
+fn load_aligned(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.read_xmm(bus, insn, 1)?;
+    cpu.set_xmm(insn.op0_register(), value);
+    Ok(())
+}
+
+fn load(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.read_scalar(bus, insn, 1)?;
+    cpu.set_xmm(insn.op0_register(), value);
+    Ok(())
+}
+
+fn store_aligned(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    if insn.op0_kind() == OpKind::Memory {
+        cpu.check_vector_alignment(insn)?;
+    }
+    store(cpu, bus, insn)
+}
+
+fn store(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.xmm(insn.op1_register());
+    if insn.op0_kind() == OpKind::Memory {
+        return cpu.store_vector(bus, insn, 16, value);
+    }
+    cpu.set_xmm(insn.op0_register(), value);
+    Ok(())
+}
+
+fn low_mask(bytes: usize) -> u128 {
+    (1 << (bytes * 8)) - 1
+}
+
+/// From memory the rest is cleared; from a register it stays.
+fn load_scalar(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, bytes: usize) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let dest = insn.op0_register();
+    let value = if insn.op1_kind() == OpKind::Memory {
+        cpu.load_vector(bus, insn, bytes)?
+    } else {
+        let mask = low_mask(bytes);
+        cpu.xmm(dest) & !mask | cpu.xmm(insn.op1_register()) & mask
+    };
+    cpu.set_xmm(dest, value);
+    Ok(())
+}
+
+fn store_scalar(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, bytes: usize) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.xmm(insn.op1_register());
+    if insn.op0_kind() == OpKind::Memory {
+        return cpu.store_vector(bus, insn, bytes, value);
+    }
+    let (dest, mask) = (insn.op0_register(), low_mask(bytes));
+    let merged = cpu.xmm(dest) & !mask | value & mask;
+    cpu.set_xmm(dest, merged);
+    Ok(())
+}
+
+/// MOVQ clears the upper half from any source.
+fn move_quad(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.read_scalar(bus, insn, 1)? & low_mask(8);
+    cpu.set_xmm(insn.op0_register(), value);
+    Ok(())
+}
+
+fn store_quad(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.xmm(insn.op1_register()) & low_mask(8);
+    if insn.op0_kind() == OpKind::Memory {
+        return cpu.store_vector(bus, insn, 8, value);
+    }
+    cpu.set_xmm(insn.op0_register(), value);
+    Ok(())
+}
+
+fn from_general(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.read_operand(bus, insn, 1, super::operand_width(insn, 1))?;
+    cpu.set_xmm(insn.op0_register(), u128::from(value));
+    Ok(())
+}
+
+fn to_general(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let width = super::operand_width(insn, 0);
+    let value = cpu.xmm(insn.op1_register()) as u64 & width.mask();
+    cpu.write_operand(bus, insn, 0, width, value)
+}
+
+fn load_half(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, shift: u32) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let dest = insn.op0_register();
+    let half = cpu.load_vector(bus, insn, 8)?;
+    let merged = cpu.xmm(dest) & !(low_mask(8) << shift) | half << shift;
+    cpu.set_xmm(dest, merged);
+    Ok(())
+}
+
+fn store_half(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, shift: u32) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.xmm(insn.op1_register()) >> shift;
+    cpu.store_vector(bus, insn, 8, value)
+}
+
+fn move_half(cpu: &mut Cpu, insn: &Instruction, from: u32, to: u32) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let dest = insn.op0_register();
+    let half = cpu.xmm(insn.op1_register()) >> from & low_mask(8);
+    let merged = cpu.xmm(dest) & !(low_mask(8) << to) | half << to;
+    cpu.set_xmm(dest, merged);
+    Ok(())
+}
+
+/// The top bit of every lane.
+fn sign_mask<const BYTES: usize>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let value = cpu.xmm(insn.op1_register());
+    let mask = lanes::<BYTES>(value)
+        .enumerate()
+        .fold(0, |mask, (lane, value)| mask | (value >> (BYTES * 8 - 1) & 1) << lane);
+    cpu.set_reg(insn.op0_register(), mask);
+    Ok(())
+}
+
+/// Bytes whose mask byte has its top bit set go to [rDI].
+fn store_masked(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let (seg, _) = cpu.memory_operand(insn);
+    let at = match insn.op0_kind() {
+        OpKind::MemorySegDI => cpu.reg(Register::DI),
+        OpKind::MemorySegEDI => cpu.reg(Register::EDI),
+        _ => cpu.reg(Register::RDI),
+    };
+    let value = cpu.xmm(insn.op1_register());
+    let mask = cpu.xmm(insn.op2_register());
+    for (index, (byte, mask)) in (0..).zip(lanes::<1>(value).zip(lanes::<1>(mask))) {
+        if mask & 0x80 != 0 {
+            cpu.store(bus, seg, at.wrapping_add(index), Width::B1, byte)?;
+        }
+    }
+    Ok(())
+}
