@@ -47,6 +47,14 @@ impl NetBackend for Cable {
     fn is_exhausted(&self) -> bool {
         true
     }
+
+    fn state(&self) -> BackendState {
+        BackendState::Null
+    }
+
+    fn restore(&mut self, _: BackendState) -> Result<(), BackendRestoreError> {
+        Ok(())
+    }
 }
 
 struct Bench {
