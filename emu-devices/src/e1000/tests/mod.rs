@@ -13,6 +13,7 @@ use crate::pci::{ConfigAddress, spec as pci};
 use emu_core::testing::FakeFabric;
 use emu_core::trace::{RecordId, TraceEvent, TraceRecord};
 use emu_core::{Bdf, Slot, VirtDuration, VirtTime, Width};
+use emu_net::{BackendRestoreError, BackendState};
 
 const NIC: Slot = Slot::Nic(0);
 const BDF: Bdf = Bdf::new(0, 3, 0);
