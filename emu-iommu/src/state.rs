@@ -162,3 +162,8 @@ impl VtdState {
         unless(self.interrupts.is_valid(config.interrupt_geometry(), |_, _| true), "another interrupt cache")
     }
 }
+
+/// Counts one more; a counter that was restored at its end stays there.
+pub(crate) fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
