@@ -101,10 +101,9 @@ impl<E: Copy> Cache<E> {
     pub(crate) fn find(&mut self, set: u16, is_it: impl Fn(&E) -> bool) -> Option<E> {
         let base = self.base(set);
         let lines = &mut self.lines[base..base + usize::from(self.geometry.ways)];
-        let (way, line) = lines
-            .iter_mut()
-            .enumerate()
-            .find_map(|(way, line)| line.as_mut().filter(|line| is_it(&line.entry)).map(|line| (way, line)))?;
+        let (way, line) = lines.iter_mut().enumerate().find_map(|(way, line)| {
+            line.as_mut().filter(|line| is_it(&line.entry)).map(|line| (way, line))
+        })?;
         if self.geometry.policy == Policy::Lru {
             self.clock += 1;
             line.stamp = self.clock;

@@ -3,9 +3,7 @@
 //! Its own messages never pass the remapper: they leave as interrupts.
 
 use crate::Vtd;
-use crate::spec::fault::{
-    RECORD_F, RECORD_INDEX_SHIFT, RECORD_READ, RECORD_REASON_SHIFT,
-};
+use crate::spec::fault::{RECORD_F, RECORD_INDEX_SHIFT, RECORD_READ, RECORD_REASON_SHIFT};
 use crate::spec::register::*;
 use crate::state::{MessageRegisters, count};
 use emu_core::device::{Env, Signal};
@@ -65,7 +63,13 @@ impl MessageRegisters {
 
 impl Vtd {
     /// Refuses a request: traces it and, unless `silent` by FPD, records it and raises the event.
-    pub(crate) fn fault(&mut self, env: &mut Env<'_>, request: Request, reason: u8, silent: bool) -> RecordId {
+    pub(crate) fn fault(
+        &mut self,
+        env: &mut Env<'_>,
+        request: Request,
+        reason: u8,
+        silent: bool,
+    ) -> RecordId {
         count(&mut self.state.stats.faults);
         let before = self.conditions();
         let recorded = !silent && self.record(request, reason);
@@ -114,7 +118,8 @@ impl Vtd {
     pub(crate) fn fault_status(&self) -> u32 {
         let records = self.state.fault_records.len();
         let next = usize::from(self.state.fault_next);
-        let oldest = (next..records).chain(0..next).find(|index| self.state.fault_records[*index][1] & RECORD_F != 0);
+        let oldest =
+            (next..records).chain(0..next).find(|index| self.state.fault_records[*index][1] & RECORD_F != 0);
         let fri = oldest.unwrap_or(next) as u32;
         self.conditions() | fri << FRI_SHIFT
     }

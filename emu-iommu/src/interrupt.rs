@@ -37,7 +37,8 @@ impl Irte {
         let wrong = low & reserved != 0
             || high & RESERVED_HIGH != 0
             || self.validation() > SVT_BUS
-            || DeliveryMode::from_bits((low >> DLM_SHIFT) as u8).is_none_or(|mode| mode == DeliveryMode::StartUp);
+            || DeliveryMode::from_bits((low >> DLM_SHIFT) as u8)
+                .is_none_or(|mode| mode == DeliveryMode::StartUp);
         wrong.then_some(fault::IRTE_RESERVED)
     }
 

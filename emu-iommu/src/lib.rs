@@ -17,6 +17,7 @@ mod queue;
 pub mod spec;
 mod state;
 mod translate;
+mod view;
 mod walk;
 
 pub use cache::{Cache, Cached, Geometry, Policy};
@@ -26,6 +27,7 @@ pub use spec::fault::fault_reason_text;
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
 pub use translate::{ContextEntry, IotlbEntry, Translated};
+pub use view::{Range, RegisterView, WalkLine};
 pub use walk::Context;
 
 /// The unit.

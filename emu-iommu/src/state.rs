@@ -2,9 +2,9 @@
 
 use crate::cache::Cache;
 use crate::config::IommuConfig;
+use crate::interrupt::InterruptEntry;
 use crate::spec::register::*;
 use crate::translate::{ContextEntry, IotlbEntry, context_key, iotlb_key};
-use crate::interrupt::InterruptEntry;
 use serde::{Deserialize, Serialize};
 
 /// What the unit has counted since it was built.
@@ -153,10 +153,13 @@ impl VtdState {
         unless(self.fault_next < config.fault_records, "a fault record that does not exist")?;
         unless((self.queue_head | self.queue_tail) & !QUEUE_POINTER == 0, "a misaligned queue pointer")?;
         unless(self.completion_status & !IWC == 0, "reserved completion status bits")?;
-        let contexts = |set, entry: &ContextEntry| set == self.contexts.set_of(context_key(entry.source));
+        let contexts = |set, entry: &ContextEntry| {
+            entry.is_valid(config) && set == self.contexts.set_of(context_key(entry.source))
+        };
         unless(self.contexts.is_valid(config.context_geometry(), contexts), "another context cache")?;
         let iotlb = |set, entry: &IotlbEntry| {
-            entry.is_valid() && set == self.iotlb.set_of(iotlb_key(entry.domain, entry.iova, entry.page_shift))
+            entry.is_valid()
+                && set == self.iotlb.set_of(iotlb_key(entry.domain, entry.iova, entry.page_shift))
         };
         unless(self.iotlb.is_valid(config.iotlb_geometry(), iotlb), "another IOTLB")?;
         unless(self.interrupts.is_valid(config.interrupt_geometry(), |_, _| true), "another interrupt cache")

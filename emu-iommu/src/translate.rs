@@ -3,6 +3,7 @@
 
 use crate::Vtd;
 use crate::cache::Cache;
+use crate::config::IommuConfig;
 use crate::fault::Request;
 use crate::spec::register::TE;
 use crate::spec::table::{INTERRUPT_RANGE, TT_PASS_THROUGH};
@@ -43,6 +44,10 @@ impl ContextEntry {
     pub const fn domain(&self) -> u16 {
         if self.fault == 0 { self.context.domain() } else { 0 }
     }
+
+    pub(crate) fn is_valid(&self, config: &IommuConfig) -> bool {
+        self.fault != 0 || walk::check_context(config, self.context).is_none()
+    }
 }
 
 /// An entry of the IOTLB.
@@ -68,6 +73,11 @@ pub struct IotlbEntry {
 impl IotlbEntry {
     pub(crate) const fn is_valid(&self) -> bool {
         matches!(self.page_shift, 12 | 21 | 30) && self.iova.0 & self.low_bits() == 0
+    }
+
+    /// Whether it is the entry for the page of `1 << shift` bytes that `iova` is in.
+    pub(crate) const fn answers(&self, domain: u16, iova: Iova, shift: u8) -> bool {
+        self.page_shift == shift && self.domain == domain && (self.iova.0 ^ iova.0) >> shift == 0
     }
 
     /// Whether any page of the entry's lies in the `2^shift` bytes around `iova`.
@@ -103,9 +113,7 @@ pub(crate) fn iotlb_key(domain: u16, iova: Iova, shift: u8) -> u64 {
 fn look_up(iotlb: &mut Cache<IotlbEntry>, domain: u16, iova: Iova) -> Option<IotlbEntry> {
     [12, 21, 30].into_iter().find_map(|shift| {
         let set = iotlb.set_of(iotlb_key(domain, iova, shift));
-        iotlb.find(set, |entry| {
-            entry.page_shift == shift && entry.domain == domain && (entry.iova.0 ^ iova.0) >> shift == 0
-        })
+        iotlb.find(set, |entry| entry.answers(domain, iova, shift))
     })
 }
 
@@ -126,10 +134,7 @@ impl Vtd {
         iova: Iova,
         write: bool,
     ) -> Result<Translated, DmaFault> {
-        if self.state.status & TE == 0 {
-            return Ok(identity(iova, VirtDuration::ZERO));
-        }
-        if INTERRUPT_RANGE.contains(&iova.0) {
+        if self.state.status & TE == 0 || INTERRUPT_RANGE.contains(&iova.0) {
             return Ok(identity(iova, VirtDuration::ZERO));
         }
         let reads_before = self.state.stats.walk_reads;
@@ -188,12 +193,7 @@ impl Vtd {
             .map_err(|ContextFault { reason, silent }| Refused { reason, silent, cause: id })
     }
 
-    fn fetch_context(
-        &mut self,
-        env: &mut Env<'_>,
-        mem: &PhysMem,
-        bdf: Bdf,
-    ) -> Result<Context, ContextFault> {
+    fn fetch_context(&mut self, env: &mut Env<'_>, mem: &PhysMem, bdf: Bdf) -> Result<Context, ContextFault> {
         let Self { config, state } = self;
         let mut last = [0; 2];
         let mut see = |step: Step| {
@@ -260,8 +260,7 @@ impl Vtd {
         match walk::second_level(config, mem, context, iova, write, &mut see) {
             Ok(Leaf { gpa, shift, read, write }) => {
                 let page = Iova(iova.0 >> shift << shift);
-                let entry =
-                    IotlbEntry { domain, iova: page, gpa, page_shift: shift, read, write, fault: 0 };
+                let entry = IotlbEntry { domain, iova: page, gpa, page_shift: shift, read, write, fault: 0 };
                 self.cache_page(env, entry);
                 Ok(entry)
             }
@@ -296,7 +295,6 @@ impl Vtd {
         env.trace(Slot::Iommu, TraceEvent::IotlbInsert { domain, iova, gpa, page_shift, set, way });
     }
 }
-
 
 fn identity(iova: Iova, latency: VirtDuration) -> Translated {
     Translated { gpa: Gpa(iova.0), page_len_left: PAGE_SIZE - iova.page_offset(), latency }

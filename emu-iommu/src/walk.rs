@@ -101,7 +101,7 @@ pub(crate) fn context(
 }
 
 /// What is wrong with a context entry, as a fault reason.
-fn check_context(config: &IommuConfig, context: Context) -> Option<u8> {
+pub(crate) fn check_context(config: &IommuConfig, context: Context) -> Option<u8> {
     let [low, high] = context.0;
     if low & PRESENT == 0 {
         return Some(fault::CONTEXT_NOT_PRESENT);

@@ -232,6 +232,18 @@ pub fn register_name(offset: u64) -> Option<&'static str> {
 pub fn is_wide(offset: u64) -> bool {
     matches!(
         offset,
-        CAP | ECAP | RTADDR | CCMD | AFLOG | PHMBASE | PHMLIMIT | IQH | IQT | IQA | IQERCD | IRTA | IVA | IOTLB
+        CAP | ECAP
+            | RTADDR
+            | CCMD
+            | AFLOG
+            | PHMBASE
+            | PHMLIMIT
+            | IQH
+            | IQT
+            | IQA
+            | IQERCD
+            | IRTA
+            | IVA
+            | IOTLB
     )
 }
