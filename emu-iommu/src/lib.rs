@@ -16,6 +16,9 @@ mod mmio;
 mod queue;
 pub mod spec;
 mod state;
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod view;
 mod walk;

@@ -73,22 +73,26 @@ impl Vtd {
             if self.state.queue_tail >= bytes || self.state.queue_head >= bytes {
                 return self.stop_queue(env, QueueError::Tail);
             }
-            if let Err(error) = self.run_descriptor(env, mem) {
-                return self.stop_queue(env, error);
+            if !self.run_descriptor(env, mem) {
+                return;
             }
             self.state.queue_head = (self.state.queue_head + DESCRIPTOR_LEN) % bytes;
         }
     }
 
-    fn run_descriptor(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) -> Result<(), QueueError> {
+    /// Carries out the descriptor at the head. False if it stopped the queue.
+    fn run_descriptor(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) -> bool {
         let head = self.state.queue_head;
-        let raw = entry128(mem, Gpa(self.state.queue & !0xfff).plus(head)).ok_or(QueueError::Fetch)?;
+        let Some(raw) = entry128(mem, Gpa(self.state.queue & !0xfff).plus(head)) else {
+            self.stop_queue(env, QueueError::Fetch);
+            return false;
+        };
         let index = (head / DESCRIPTOR_LEN) as u32;
         let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
         env.on_behalf_of(id, |env| {
-            match decode(raw, self.config.interrupt_remapping)? {
-                Descriptor::Invalidate(cache, what) => self.invalidate(env, cache, what),
-                Descriptor::Wait { status, interrupt } => {
+            match decode(raw, self.config.interrupt_remapping) {
+                Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
+                Ok(Descriptor::Wait { status, interrupt }) => {
                     if let Some((gpa, data)) = status {
                         write_status(env, mem, gpa, data);
                     }
@@ -96,8 +100,12 @@ impl Vtd {
                         self.complete(env);
                     }
                 }
+                Err(error) => {
+                    self.stop_queue(env, error);
+                    return false;
+                }
             }
-            Ok(())
+            true
         })
     }
 
