@@ -4,7 +4,7 @@
 use crate::spec::descriptor::QueueError;
 use crate::spec::fault::{RECORD_F, RECORD_READ, RECORD_REASON_SHIFT, fault_reason_text};
 use crate::spec::register::*;
-use crate::spec::table::{PTE_R, PTE_W, TT_PASS_THROUGH};
+use crate::spec::table::{INTERRUPT_RANGE, PTE_R, PTE_W, TT_PASS_THROUGH};
 use crate::translate::{context_key, iotlb_key};
 use crate::walk::{self, Context, LEVEL_CONTEXT, LEVEL_ROOT, Leaf, Step};
 use crate::{IotlbEntry, Vtd};
@@ -160,6 +160,10 @@ impl Vtd {
         let mut say = |text: String| lines.push(WalkLine { text });
         if self.state.status & TE == 0 {
             say("DMA remapping is off: the address is used as it is".to_owned());
+            return lines;
+        }
+        if INTERRUPT_RANGE.contains(&iova.0) {
+            say("the interrupt range is never translated".to_owned());
             return lines;
         }
         let mut steps = Vec::new();

@@ -16,7 +16,7 @@ mod reference {
     }
 
     pub(super) fn request(mem: &PhysMem, root: u64, source: u16, iova: u64, write: bool) -> Result<u64, u8> {
-        let fetch = |at: u64, reason| {
+        let fetch = |at: u64, reason: u8| -> Result<(u64, u64), u8> {
             let low = mem.read_u64(Gpa(at)).map_err(|_| reason)?;
             Ok((low, mem.read_u64(Gpa(at + 8)).map_err(|_| reason)?))
         };

@@ -241,7 +241,7 @@ fn a_miss_causes_its_walk_and_costs_its_reads() {
     rig.map(&domain, IOVA, 0x5000, Rights::Rw);
     rig.records();
     let timing = rig.vtd.config().timing;
-    let mut latency = |rig: &mut Rig| {
+    let latency = |rig: &mut Rig| {
         let mut env = rig.fabric.env();
         rig.vtd.translate(&mut env, &mut rig.mem, NIC, Iova(IOVA), true).unwrap().latency.0 / 1000
     };
