@@ -1,0 +1,36 @@
+//! The chips that stand on the board, and what hangs at the card's cable.
+
+use emu_core::VirtTime;
+use emu_devices::acpi_pm::AcpiPm;
+use emu_devices::debug_port::DebugPort;
+use emu_devices::e1000::E1000;
+use emu_devices::kbc::Kbc;
+use emu_devices::pci::{HostBridge, LpcBridge, ConfigPorts};
+use emu_devices::pit::Pit;
+use emu_devices::rtc::Rtc;
+use emu_devices::uart::Uart;
+use emu_net::{CaptureWriter, NetBackend};
+use std::io::{self, Write};
+
+/// All of them, by name.
+#[derive(Debug)]
+pub(super) struct Devices {
+    pub(super) nic: E1000,
+    pub(super) host_bridge: HostBridge,
+    pub(super) lpc: LpcBridge,
+    pub(super) config_ports: ConfigPorts,
+    pub(super) pit: Pit,
+    pub(super) rtc: Rtc,
+    pub(super) uart: Uart,
+    pub(super) acpi_pm: AcpiPm,
+    pub(super) kbc: Kbc,
+    pub(super) debug_port: DebugPort,
+}
+
+/// The card's cable: a far end, and a tap that writes down what the card sends.
+pub(super) struct Cable {
+    pub(super) far_end: Box<dyn NetBackend>,
+    capture: Option<CaptureWriter<Box<dyn Write + Send>>>,
+    /// The first error of the tap; it is told when the capture is finished.
+    broken: Option<io::Error>,
+}
