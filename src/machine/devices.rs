@@ -5,11 +5,11 @@ use emu_devices::acpi_pm::AcpiPm;
 use emu_devices::debug_port::DebugPort;
 use emu_devices::e1000::E1000;
 use emu_devices::kbc::Kbc;
-use emu_devices::pci::{HostBridge, LpcBridge, ConfigPorts};
+use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
 use emu_devices::pit::Pit;
 use emu_devices::rtc::Rtc;
 use emu_devices::uart::Uart;
-use emu_net::{CaptureWriter, NetBackend};
+use emu_net::{CaptureWriter, Direction, NetBackend};
 use std::io::{self, Write};
 
 /// All of them, by name.
@@ -30,7 +30,59 @@ pub(super) struct Devices {
 /// The card's cable: a far end, and a tap that writes down what the card sends.
 pub(super) struct Cable {
     pub(super) far_end: Box<dyn NetBackend>,
-    capture: Option<CaptureWriter<Box<dyn Write + Send>>>,
-    /// The first error of the tap; it is told when the capture is finished.
+    tap: Option<CaptureWriter<Box<dyn Write + Send>>>,
+    /// The tap's first error; told when the capture is finished.
     broken: Option<io::Error>,
+    /// Frames that the card has sent.
+    pub(super) sent: u64,
+}
+
+impl std::fmt::Debug for Cable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cable").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+impl Cable {
+    pub(super) fn new(far_end: Box<dyn NetBackend>) -> Self {
+        Self { far_end, tap: None, broken: None, sent: 0 }
+    }
+
+    /// Writes down everything sent from now on.
+    pub(super) fn tap(&mut self, out: Box<dyn Write + Send>) -> io::Result<()> {
+        self.tap = Some(CaptureWriter::new(out)?);
+        Ok(())
+    }
+
+    /// Closes the tap; says if anything could not be written.
+    pub(super) fn finish_tap(&mut self) -> io::Result<()> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        self.tap.take().map_or(Ok(()), |mut tap| tap.finish())
+    }
+}
+
+impl NetBackend for Cable {
+    fn send(&mut self, now: VirtTime, frame: &[u8]) {
+        self.sent += 1;
+        if let Some(tap) = &mut self.tap
+            && self.broken.is_none()
+        {
+            self.broken = tap.frame(now, Direction::FromGuest, frame).err();
+        }
+        self.far_end.send(now, frame);
+    }
+
+    fn next_arrival(&self) -> Option<VirtTime> {
+        self.far_end.next_arrival()
+    }
+
+    fn receive(&mut self, now: VirtTime) -> Option<Vec<u8>> {
+        self.far_end.receive(now)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.far_end.is_exhausted()
+    }
 }
