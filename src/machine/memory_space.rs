@@ -24,19 +24,6 @@ impl Platform {
         map
     }
 
-    /// Lays the regions that configuration space decides: ECAM and the card's BARs. What would overlap another region
-    /// is left out, as the chipset's own ranges win.
-    pub(super) fn lay_regions(&mut self) {
-        self.map.remove(Slot::Pci, 0);
-        self.map.remove(Slot::Nic(0), 0);
-        if let Some((base, len)) = self.devices.host_bridge.ecam() {
-            let _ = self.map.add(Region { base, len, slot: Slot::Pci, bar: 0 });
-        }
-        if let Some((base, len)) = self.devices.nic.memory_window() {
-            let _ = self.map.add(Region { base, len, slot: Slot::Nic(0), bar: 0 });
-        }
-    }
-
     /// Reads a register; all-ones where nobody answers.
     pub(super) fn read_memory_space(&mut self, gpa: Gpa, width: Width) -> Reply {
         let Some((region, offset)) = self.map.find(gpa) else { return self.nobody_reads(gpa, width) };

@@ -6,8 +6,12 @@ use super::layout;
 use super::platform::Platform;
 use super::run::Stop;
 use emu_core::device::{Env, Signal};
-use emu_core::{Bdf, Interrupt, Msi, Pin, Slot};
+use emu_core::{Bdf, Interrupt, Msi, Pin, Slot, Width};
 use emu_devices::lapic::{Lapic, destinations};
+use emu_devices::pci::{self, PciFunction};
+
+/// PIRQx_ROUT bit 7: the wire does not reach the 8259 pair.
+const PIRQ_OFF: u8 = 0x80;
 
 /// More than any chip raises for one call; a guest that found a loop between chips must not hang the host.
 const SIGNALS_MAX: usize = 100_000;
@@ -50,8 +54,9 @@ impl Platform {
         if let Slot::Nic(_) = slot {
             // INTA is wired to PIRQA: an I/O APIC pin of its own, and the 8259 input that the LPC bridge chose.
             ioapic.set_pin(&mut fabric.env(), layout::PIRQA_GSI, high);
-            if let Some(irq) = self.devices.lpc.pirq_to_irq(0) {
-                pic.set_irq(&mut fabric.env(), irq, high);
+            let route = self.devices.lpc.config().read(pci::spec::LPC_PIRQA, Width::B1) as u8;
+            if route & PIRQ_OFF == 0 {
+                pic.set_irq(&mut fabric.env(), route & 0xf, high);
             }
             return;
         }
