@@ -12,6 +12,7 @@ use emu_devices::ioapic::Ioapic;
 use emu_devices::lapic::Lapic;
 use emu_devices::pic::Pic;
 use emu_iommu::Vtd;
+use serde::{Deserialize, Serialize};
 
 /// Time, queues and trace.
 #[derive(Debug, Default)]
@@ -53,6 +54,19 @@ pub(super) struct Board {
     pub(super) ioapic: Ioapic,
     pub(super) pic: Pic,
     pub(super) timing: BusTiming,
+    pub(super) traffic: Traffic,
+}
+
+/// What devices have moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Reads of memory.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Bytes of both.
+    pub bytes: u64,
 }
 
 /// The DMA port of the board: one page at a time through the IOMMU to memory, or to the interrupt remapper.
@@ -60,6 +74,7 @@ pub(super) struct Port<'a> {
     pub(super) mem: &'a mut PhysMem,
     pub(super) iommu: Option<&'a mut Vtd>,
     pub(super) timing: &'a BusTiming,
+    pub(super) traffic: &'a mut Traffic,
 }
 
 /// A piece of a transfer within one page.
@@ -131,6 +146,8 @@ impl DmaPort for Port<'_> {
             took = took.plus(piece.latency);
             done += piece.len;
         }
+        self.traffic.reads += 1;
+        self.traffic.bytes += buf.len() as u64;
         Ok(took)
     }
 
@@ -167,6 +184,8 @@ impl DmaPort for Port<'_> {
             took = took.plus(piece.latency);
             done += piece.len;
         }
+        self.traffic.writes += 1;
+        self.traffic.bytes += buf.len() as u64;
         Ok(took)
     }
 }

@@ -10,7 +10,11 @@ pub const IOAPIC: Gpa = Gpa(0xfec0_0000);
 pub const VTD: Gpa = Gpa(0xfed9_0000);
 /// Local APIC registers, one page, unless IA32_APIC_BASE says otherwise.
 pub const LAPIC: Gpa = Gpa(0xfee0_0000);
-/// Length of those three.
+/// PCI configuration space, 256 buses.
+pub const ECAM: Gpa = Gpa(0xb000_0000);
+/// ACPI power management ports.
+pub const PM_PORTS: u16 = 0x600;
+/// Length of the I/O APIC's, VT-d's and local APIC's registers.
 pub const PAGE: u64 = 0x1000;
 /// Writes by devices to this MiB are interrupt messages.
 pub const MESSAGES: RangeInclusive<u64> = 0xfee0_0000..=0xfeef_ffff;

@@ -23,6 +23,8 @@ pub(super) struct Platform {
     pub(super) map: AddressMap,
     /// Frames that came in from the wire.
     pub(super) frames_in: u64,
+    /// Hardware interrupts that the processor took.
+    pub(super) interrupts: u64,
     /// The arrival that is in the event queue.
     pub(super) arrival: Option<VirtTime>,
     /// The machine's end, once something asked for it.
@@ -62,8 +64,8 @@ impl Platform {
     /// Lends the network card what it needs for a call.
     pub(super) fn with_nic<R>(&mut self, call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R) -> R {
         let Self { devices, board, cable, .. } = self;
-        let Board { fabric, mem, iommu, timing, .. } = board;
-        let mut port = Port { mem, iommu: iommu.as_mut(), timing };
+        let Board { fabric, mem, iommu, timing, traffic, .. } = board;
+        let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };
         let bus_master = devices.nic.bus_master();
         let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
         call(&mut devices.nic, &mut ctx, cable)
@@ -279,6 +281,7 @@ impl CpuBus for Platform {
         tracer.set_cause(interrupt);
         let id = tracer.emit(Slot::Cpu(0), TraceEvent::CpuInterrupt { vector, rip });
         tracer.enter_handler(id);
+        self.interrupts += 1;
     }
 
     fn leave_interrupt(&mut self, at: Stamp, rip: u64) {
