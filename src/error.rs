@@ -67,9 +67,12 @@ pub enum Error {
     /// A number with a unit on the command line.
     #[error("{0}")]
     Unit(#[from] UnitError),
-    /// Arguments that don't go together.
-    #[error("{0}")]
-    Usage(String),
+    /// The machine's own tables do not fit its memory.
+    #[error("ACPI tables: {0}")]
+    Tables(#[from] emu_core::mem::Unbacked),
+    /// Whoever read the output has gone: nothing is wrong.
+    #[error("the reader of the output has gone")]
+    Pipe,
 }
 
 impl Error {

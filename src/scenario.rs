@@ -24,6 +24,8 @@ pub struct Scenario {
     pub append: String,
     /// Guest RAM.
     pub memory: Bytes,
+    /// The date at power-on, in seconds since 1970 (UTC).
+    pub date: i64,
     /// The processor.
     pub cpu: CpuConfig,
     /// The VT-d unit; `None` for a machine without one.
@@ -50,6 +52,7 @@ impl Default for Scenario {
             guest: Guest::Demo,
             append: String::new(),
             memory: Bytes(64 << 20),
+            date: 1_767_225_600,
             cpu: CpuConfig::default(),
             iommu: Some(IommuConfig::default()),
             nic: Nic::default(),
@@ -144,6 +147,19 @@ pub enum Network {
     },
 }
 
+impl Network {
+    /// A capture as it was captured.
+    #[must_use]
+    pub fn replay(pcap: PathBuf) -> Self {
+        Self::Replay {
+            pcap,
+            pacing: Pacing::default(),
+            start: default_start(),
+            options: ReplayConfig::default(),
+        }
+    }
+}
+
 fn default_start() -> Span {
     Span(VirtDuration::from_ms(10))
 }
@@ -163,6 +179,8 @@ pub struct BusTiming {
     pub port: Span,
     /// A configuration access.
     pub config: Span,
+    /// A character on the serial line. Far faster than any real one, so that a talkative boot is not what takes the time.
+    pub serial_character: Span,
     /// PCI 2.3, 33 MHz: arbitration, address phase and turnaround of one bus-master transaction, 8 clocks.
     pub dma_setup: Span,
     /// One data phase of 4 bytes, 30 ns.
@@ -178,6 +196,7 @@ impl Default for BusTiming {
             chipset: ns(20),
             port: ns(1000),
             config: ns(600),
+            serial_character: ns(1000),
             dma_setup: ns(240),
             dma_dword: ns(30),
         }

@@ -47,8 +47,8 @@ pub(super) struct Output {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Only these kinds of records, comma-separated; `help` lists them
-    #[arg(long, value_name = "KINDS", default_value = "all")]
-    trace_kinds: Kinds,
+    #[arg(long, value_name = "KINDS")]
+    trace_kinds: Option<Kinds>,
     /// Where the serial port goes: stdio, none, or a file
     #[arg(long, value_name = "WHERE")]
     serial: Option<PathBuf>,
@@ -69,6 +69,13 @@ pub(super) struct Output {
     summary: SummaryForm,
 }
 
+impl Output {
+    /// Nothing of the run itself is shown.
+    pub(super) fn silent() -> Self {
+        Self { serial: Some("none".into()), debugcon: Some("none".into()), summary: SummaryForm::None, ..Self::default() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum SummaryForm {
     /// For people
@@ -76,6 +83,8 @@ enum SummaryForm {
     Text,
     /// One JSON object on stdout, and nothing else there
     Json,
+    /// Not at all
+    None,
 }
 
 /// `--trace-kinds`.
@@ -162,7 +171,7 @@ impl Session {
         let mut trace = None;
         if let Some(path) = &output.trace {
             let (sink, told) = FileSink::new(Format::of(path), create(path)?);
-            machine.tracer().attach(output.trace_kinds.0, Box::new(sink));
+            machine.tracer().attach(output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0), Box::new(sink));
             trace = Some((path.clone(), told));
         } else if let Some(log) = &log {
             machine.tracer().attach(TraceMask::ALL, Box::new(log.clone()));
@@ -188,10 +197,10 @@ impl Session {
                 Stop::Reached => {
                     let Some(at) = self.output.snapshot_at.take() else { break stop };
                     if self.output.until.as_ref() == Some(&at.position) {
-                        snapshot::save(&mut self.machine, &at.path)?;
+                        snapshot::save(&self.machine, &at.path)?;
                         break stop;
                     }
-                    snapshot::save(&mut self.machine, &at.path)?;
+                    snapshot::save(&self.machine, &at.path)?;
                 }
                 _ => break stop,
             }
@@ -233,6 +242,7 @@ impl Session {
         match self.output.summary {
             SummaryForm::Text => print(&summary.to_text())?,
             SummaryForm::Json => print(&summary.to_json())?,
+            SummaryForm::None => {}
         }
         for expectation in &broken {
             eprintln!("glassbox: {expectation}");

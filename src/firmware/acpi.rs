@@ -9,13 +9,13 @@ use acpi_tables::aml::{
     Scope,
 };
 use acpi_tables::fadt::{FADTBuilder, Flags, PmProfile};
-use acpi_tables::madt::{EnabledStatus, IoApic, LocalInterruptController, MADT, ProcessorLocalApic};
+use acpi_tables::madt::{EnabledStatus, IoApic, ProcessorLocalApic};
 use acpi_tables::mcfg::MCFG;
 use acpi_tables::rsdp::Rsdp;
-use acpi_tables::sdt::{GenericAddress, Sdt};
+use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
 use acpi_tables::{Aml, gas};
-use emu_core::mem::{PhysMem, Unbacked};
+use emu_core::mem::{LOW_RAM_END, PhysMem, Unbacked};
 use emu_core::{Bdf, Gpa};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -36,8 +36,6 @@ pub struct Platform {
     pub vtd: Option<VtdTable>,
     /// I/O APIC id.
     pub ioapic_id: u8,
-    /// First address of the PCI memory window below the ECAM window's end and the I/O APIC; RAM ends below it.
-    pub pci_window: u32,
 }
 
 /// What the DMAR table says.
@@ -53,7 +51,7 @@ pub struct VtdTable {
 pub fn write(mem: &mut PhysMem, platform: &Platform) -> Result<Gpa, Unbacked> {
     let mut place = Place { mem, next: TABLES };
     let facs = place.put(&facs(), 64)?;
-    let dsdt = place.put(&bytes(&dsdt(platform)), 16)?;
+    let dsdt = place.put(&bytes(&dsdt()), 16)?;
     let fadt = place.put(&bytes(&fadt(facs, dsdt)), 16)?;
     let madt = place.put(&bytes(&madt(platform)), 16)?;
     let mut mcfg = MCFG::new(OEM, OEM_TABLE, 1);
@@ -114,6 +112,8 @@ const RESET_PORT: u16 = 0xcf9;
 const RESET_VALUE: u8 = 6;
 /// CMOS byte with the century.
 const CENTURY: u8 = 0x32;
+/// The sleep type that switches the machine off.
+pub const S5_TYPE: u8 = 5;
 /// System control interrupt.
 const SCI: u8 = 9;
 
@@ -231,7 +231,7 @@ fn device_scope(kind: u8, id: u8, bdf: Bdf) -> [u8; 8] {
 /// so on.
 const ROUTED_DEVICES: u32 = 32;
 
-fn dsdt(platform: &Platform) -> impl Aml {
+fn dsdt() -> impl Aml {
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM, OEM_TABLE, 1);
     let (id, cid) = (EISAName::new("PNP0A08"), EISAName::new("PNP0A03"));
     let hid = Name::new("_HID".into(), &id);
@@ -244,14 +244,19 @@ fn dsdt(platform: &Platform) -> impl Aml {
     let config = IO::new(0xcf8, 0xcf8, 1, 8);
     let low_ports = AddressSpace::new_io(0u16, 0xcf7, None);
     let high_ports = AddressSpace::new_io(0xd00u16, 0xffff, None);
-    let window = AddressSpace::new_memory(
-        AddressSpaceCacheable::NotCacheable,
-        true,
-        platform.pci_window,
-        layout::IOAPIC.0 as u32 - 1,
-        None,
-    );
-    let resources = ResourceTemplate::new(vec![&buses, &config, &low_ports, &high_ports, &window]);
+    let window = |start: u64, end: u64| {
+        AddressSpace::new_memory(
+            AddressSpaceCacheable::NotCacheable,
+            true,
+            start as u32,
+            (end - 1) as u32,
+            None,
+        )
+    };
+    // Above the most RAM that there can be below 4 GiB, around ECAM, below the chipset's registers.
+    let below = window(LOW_RAM_END, layout::ECAM.0);
+    let above = window(layout::ECAM.0 + layout::ECAM_SIZE, layout::IOAPIC.0);
+    let resources = ResourceTemplate::new(vec![&buses, &config, &low_ports, &high_ports, &below, &above]);
     let resources = Name::new("_CRS".into(), &resources);
 
     let rows: Vec<[u32; 4]> = (0..ROUTED_DEVICES)
@@ -265,7 +270,7 @@ fn dsdt(platform: &Platform) -> impl Aml {
 
     let board_id = EISAName::new("PNP0C02");
     let board_hid = Name::new("_HID".into(), &board_id);
-    let ecam = Memory32Fixed::new(true, layout::ECAM.0 as u32, 0x1000_0000);
+    let ecam = Memory32Fixed::new(true, layout::ECAM.0 as u32, layout::ECAM_SIZE as u32);
     let pm = IO::new(layout::PM_PORTS, layout::PM_PORTS, 1, 128);
     let board_resources = ResourceTemplate::new(vec![&ecam, &pm]);
     let board_resources = Name::new("_CRS".into(), &board_resources);
@@ -273,8 +278,7 @@ fn dsdt(platform: &Platform) -> impl Aml {
     let scope = Scope::new(Path::new("\\_SB_"), vec![&root, &board]);
     scope.to_aml_bytes(&mut table);
 
-    let five = 5u8;
-    let sleep = Package::new(vec![&five, &five, &zero, &zero]);
+    let sleep = Package::new(vec![&S5_TYPE, &S5_TYPE, &zero, &zero]);
     Name::new(Path::new("\\_S5_"), &sleep).to_aml_bytes(&mut table);
     table
 }

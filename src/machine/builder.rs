@@ -5,12 +5,12 @@ use super::devices::{Cable, Devices};
 use super::platform::{Console, Platform};
 use super::{Machine, layout};
 use crate::error::Error;
-use crate::firmware::{self, Image};
+use crate::firmware::{self, Boot, Image, acpi};
 use crate::guests::DEMO_ELF;
 use crate::scenario::{Guest, Network, Scenario};
-use emu_core::cpu::Cpu;
+use emu_core::cpu::{CRYSTAL_HZ, Cpu};
 use emu_core::mem::PhysMem;
-use emu_devices::acpi_pm::AcpiPm;
+use emu_devices::acpi_pm::{self, AcpiPm};
 use emu_devices::debug_port::DebugPort;
 use emu_devices::e1000::{E1000, E1000Config};
 use emu_devices::ioapic::{self, Ioapic};
@@ -19,7 +19,7 @@ use emu_devices::lapic::{self, Lapic};
 use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
 use emu_devices::pic::Pic;
 use emu_devices::pit::Pit;
-use emu_devices::rtc::Rtc;
+use emu_devices::rtc::{self, Rtc};
 use emu_devices::uart::{self, Uart};
 use emu_iommu::Vtd;
 use emu_net::{Loopback, NetBackend, Null, Replay};
@@ -44,21 +44,28 @@ impl Machine {
         })?;
         let cpu = Cpu::new(scenario.cpu.clone());
         let tsc_hz = cpu.tsc_hz();
-        let mut bootstrap = Lapic::new(lapic::Config::new(0, firmware::LAPIC_HZ, tsc_hz));
+        let mut bootstrap = Lapic::new(lapic::Config::new(0, CRYSTAL_HZ, tsc_hz));
         if !matches!(scenario.guest, Guest::Rom { .. }) {
             bootstrap.set_virtual_wire();
         }
         let mem = PhysMem::new(scenario.memory.0)?;
-        let low_end = mem.ram_ranges().first().map_or(0, |(_, end)| end.0);
+        let ranges = mem.ram_ranges();
+        let low_end = ranges.first().map_or(0, |(_, end)| end.0);
+        let high = ranges.get(1).map_or(0, |(start, end)| end.0 - start.0);
         let devices = Devices {
             nic: E1000::new(E1000Config::with_mac(scenario.nic.mac()?)),
             host_bridge: HostBridge::new(Some(layout::ECAM.0), low_end),
             lpc: LpcBridge::new(Some(layout::PM_PORTS)),
             config_ports: ConfigPorts::default(),
             pit: Pit::new(),
-            rtc: Rtc::new(Default::default()),
-            uart: Uart::new(uart::Config::default()),
-            acpi_pm: AcpiPm::new(),
+            rtc: Rtc::new(&rtc::Config { date: scenario.date, presets: rtc::memory_presets(low_end, high) }),
+            uart: Uart::new(uart::Config { index: 0, pace: uart::Pace::Fixed(scenario.timing.serial_character.0) }),
+            acpi_pm: AcpiPm::new(acpi_pm::Config {
+                pm_base: layout::PM_PORTS,
+                timer_32_bit: true,
+                s5_type: acpi::S5_TYPE,
+                ..acpi_pm::Config::default()
+            }),
             kbc: Kbc::new(),
             debug_port: DebugPort::new(),
         };
@@ -67,7 +74,11 @@ impl Machine {
             mem,
             iommu,
             lapics: vec![bootstrap],
-            ioapic: Ioapic::new(ioapic::Config { id: IOAPIC_ID, bdf: layout::IOAPIC_SOURCE }),
+            ioapic: Ioapic::new(ioapic::Config {
+                id: IOAPIC_ID,
+                bdf: layout::IOAPIC_SOURCE,
+                low_active_wires: ioapic::Config::PCI_PINS,
+            }),
             pic: Pic::new(),
             timing: scenario.timing.clone(),
             traffic: Default::default(),
@@ -106,13 +117,27 @@ impl Machine {
             }
             Guest::Rom { image } => (image.clone(), Image::Rom { image: scenario.read(image)? }),
         };
-        let entry = firmware::load(&mut self.platform.board.mem, &image, &scenario.append)
-            .map_err(|source| Error::Load { path, source })?;
+        let described = acpi::Platform { vtd: vtd_table(scenario), ioapic_id: IOAPIC_ID };
+        let mem = &mut self.platform.board.mem;
+        let rsdp = match scenario.guest {
+            Guest::Rom { .. } => None,
+            Guest::Demo | Guest::Kernel { .. } | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
+        };
+        let boot = Boot { append: &scenario.append, rsdp };
+        let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;
         entry.apply(&mut self.cpu);
         // What was put into memory is where the run starts from, not a change.
         self.platform.board.mem.clear_dirty();
         Ok(())
     }
+}
+
+/// What the DMAR table is to say.
+fn vtd_table(scenario: &Scenario) -> Option<acpi::VtdTable> {
+    scenario.iommu.as_ref().map(|iommu| acpi::VtdTable {
+        address_bits: iommu.address_bits,
+        interrupt_remapping: iommu.interrupt_remapping,
+    })
 }
 
 fn far_end(scenario: &Scenario) -> Result<Box<dyn NetBackend>, Error> {

@@ -9,7 +9,7 @@ use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
 use emu_devices::pit::Pit;
 use emu_devices::rtc::Rtc;
 use emu_devices::uart::Uart;
-use emu_net::{CaptureWriter, Direction, NetBackend};
+use emu_net::{BackendRestoreError, BackendState, CaptureWriter, Direction, NetBackend};
 use std::io::{self, Write};
 
 /// All of them, by name.
@@ -84,5 +84,13 @@ impl NetBackend for Cable {
 
     fn is_exhausted(&self) -> bool {
         self.far_end.is_exhausted()
+    }
+
+    fn state(&self) -> BackendState {
+        self.far_end.state()
+    }
+
+    fn restore(&mut self, state: BackendState) -> Result<(), BackendRestoreError> {
+        self.far_end.restore(state)
     }
 }

@@ -11,7 +11,9 @@ pub const VTD: Gpa = Gpa(0xfed9_0000);
 /// Local APIC registers, one page, unless IA32_APIC_BASE says otherwise.
 pub const LAPIC: Gpa = Gpa(0xfee0_0000);
 /// PCI configuration space, 256 buses.
-pub const ECAM: Gpa = Gpa(0xb000_0000);
+pub const ECAM: Gpa = Gpa(0xe000_0000);
+/// Its length.
+pub const ECAM_SIZE: u64 = 0x1000_0000;
 /// ACPI power management ports.
 pub const PM_PORTS: u16 = 0x600;
 /// Length of the I/O APIC's, VT-d's and local APIC's registers.
@@ -46,7 +48,7 @@ pub fn wire(slot: Slot, pin: Pin) -> Option<Wire> {
     match slot {
         // ISA IRQ 0 is pin 2 of the I/O APIC, as the MADT's interrupt source override says.
         Slot::Pit if pin.0 == 0 => Some(Wire { gsi: 2, irq: Some(0) }),
-        Slot::Keyboard => both(1),
+        Slot::Kbc => both(1),
         Slot::Uart(0) => both(4),
         Slot::Rtc => both(8),
         Slot::AcpiPm => both(9),

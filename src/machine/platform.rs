@@ -98,7 +98,7 @@ impl Platform {
             Slot::Rtc => self.devices.rtc.on_event(&mut self.board.fabric.env(), token),
             Slot::Uart(_) => self.devices.uart.on_event(&mut self.board.fabric.env(), token),
             Slot::AcpiPm => self.devices.acpi_pm.on_event(&mut self.board.fabric.env(), token),
-            Slot::Keyboard
+            Slot::Kbc
             | Slot::Cpu(_)
             | Slot::Iommu
             | Slot::Ioapic
@@ -255,6 +255,15 @@ impl CpuBus for Platform {
             lapics.first_mut().ok_or(ApicGp)?.msr_write(&mut fabric.env(), msr, value).map_err(|_| ApicGp);
         self.drain();
         result
+    }
+
+    fn set_tsc_offset(&mut self, at: Stamp, offset: u64) {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, .. } = &mut self.board;
+        if let Some(lapic) = lapics.first_mut() {
+            lapic.set_tsc_offset(&mut fabric.env(), offset);
+        }
+        self.drain();
     }
 
     fn cr8(&self) -> u64 {

@@ -1,15 +1,28 @@
 //! I/O ports: which chip answers, and what the trace says of it.
 
 use super::board::Board;
+use super::layout;
 use super::platform::Platform;
 use emu_core::cpu::Reply;
 use emu_core::trace::TraceEvent;
 use emu_core::{IoError, Slot, Width};
-use emu_devices::pci::{CONFIG_ADDRESS, CONFIG_DATA, PciFunction, Space};
-use emu_devices::{acpi_pm, debug_port, kbc, pic, pit, rtc, uart};
+use emu_devices::debug_port;
+use emu_devices::pci::{CONFIG_ADDRESS, PciFunction, Space};
+use std::ops::RangeInclusive;
 
-/// COM1's first port.
-const COM1: u16 = 0x3f8;
+/// Ports that never move, by chip.
+mod fixed {
+    use super::RangeInclusive;
+
+    pub(super) const PIC: [u16; 6] = [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1];
+    pub(super) const PIT: [u16; 5] = [0x40, 0x41, 0x42, 0x43, 0x61];
+    pub(super) const KBC: [u16; 3] = [0x60, 0x64, 0x92];
+    pub(super) const RTC: [u16; 2] = [0x70, 0x71];
+    /// SMI command and status, reset control.
+    pub(super) const POWER: [u16; 3] = [0xb2, 0xb3, 0xcf9];
+    pub(super) const COM1: RangeInclusive<u16> = 0x3f8..=0x3ff;
+    pub(super) const CONFIG_DATA: RangeInclusive<u16> = 0xcfc..=0xcff;
+}
 
 /// Who answers a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +32,8 @@ enum Answer {
     Kbc,
     Rtc,
     Uart(u16),
+    /// By the port that it has when PMBASE is not moved.
     AcpiPm(u16),
-    /// The fixed ports of power management: SMI command, reset control, fast A20.
-    ResetControl,
     DebugPort,
     Nic(u64),
     ConfigAddress,
@@ -34,10 +46,10 @@ impl Answer {
         match self {
             Self::Pic => Slot::Pic,
             Self::Pit => Slot::Pit,
-            Self::Kbc => Slot::Keyboard,
+            Self::Kbc => Slot::Kbc,
             Self::Rtc => Slot::Rtc,
             Self::Uart(_) => Slot::Uart(0),
-            Self::AcpiPm(_) | Self::ResetControl => Slot::AcpiPm,
+            Self::AcpiPm(_) => Slot::AcpiPm,
             Self::DebugPort => Slot::DebugPort,
             Self::Nic(_) => Slot::Nic(0),
             Self::ConfigAddress | Self::ConfigData => Slot::Pci,
@@ -49,15 +61,15 @@ impl Answer {
 impl Platform {
     fn who(&self, port: u16, width: Width) -> Answer {
         match port {
-            _ if pic::PORTS.contains(&port) => Answer::Pic,
-            _ if pit::PORTS.contains(&port) => Answer::Pit,
-            _ if kbc::PORTS.contains(&port) => Answer::Kbc,
-            _ if rtc::PORTS.contains(&port) => Answer::Rtc,
-            COM1..=0x3ff => Answer::Uart(port - COM1),
             CONFIG_ADDRESS if width == Width::B4 => Answer::ConfigAddress,
-            _ if acpi_pm::FIXED_PORTS.contains(&port) => Answer::ResetControl,
-            CONFIG_DATA..=0xcff => Answer::ConfigData,
-            _ if debug_port::answers(port) => Answer::DebugPort,
+            _ if fixed::PIC.contains(&port) => Answer::Pic,
+            _ if fixed::PIT.contains(&port) => Answer::Pit,
+            _ if fixed::KBC.contains(&port) => Answer::Kbc,
+            _ if fixed::RTC.contains(&port) => Answer::Rtc,
+            _ if fixed::POWER.contains(&port) => Answer::AcpiPm(port),
+            _ if fixed::COM1.contains(&port) => Answer::Uart(port - fixed::COM1.start()),
+            _ if fixed::CONFIG_DATA.contains(&port) => Answer::ConfigData,
+            _ if debug_port::register_name(port).is_some() => Answer::DebugPort,
             _ => self.window_at(port),
         }
     }
@@ -66,7 +78,7 @@ impl Platform {
     fn window_at(&self, port: u16) -> Answer {
         let port = u64::from(port);
         if let Some(offset) = self.devices.lpc.pm_ports().and_then(|window| window.offset_of(Space::Io, port)) {
-            return Answer::AcpiPm(offset as u16);
+            return Answer::AcpiPm(layout::PM_PORTS + offset as u16);
         }
         let mut windows = self.devices.nic.windows().into_iter().flatten();
         windows.find_map(|window| window.offset_of(Space::Io, port)).map_or(Answer::Nobody, Answer::Nic)
@@ -90,8 +102,7 @@ impl Platform {
             Answer::Kbc => devices.kbc.read(&mut env, port, width),
             Answer::Rtc => devices.rtc.read(&mut env, port, width),
             Answer::Uart(offset) => devices.uart.read(&mut env, offset, width),
-            Answer::AcpiPm(offset) => devices.acpi_pm.read(&mut env, offset, width),
-            Answer::ResetControl => devices.acpi_pm.read_fixed(&mut env, port, width),
+            Answer::AcpiPm(port) => devices.acpi_pm.read(&mut env, port, width),
             Answer::DebugPort => devices.debug_port.read(&mut env, port, width),
             Answer::Nic(offset) => self.with_nic(|nic, ctx, _| nic.io_read(ctx, offset, width)),
             Answer::ConfigAddress => devices.config_ports.read_address(port, width).map(u64::from),
@@ -124,8 +135,7 @@ impl Platform {
             Answer::Kbc => devices.kbc.write(&mut env, port, width, wide),
             Answer::Rtc => devices.rtc.write(&mut env, port, width, wide),
             Answer::Uart(offset) => devices.uart.write(&mut env, offset, width, wide),
-            Answer::AcpiPm(offset) => devices.acpi_pm.write(&mut env, offset, width, wide),
-            Answer::ResetControl => devices.acpi_pm.write_fixed(&mut env, port, width, wide),
+            Answer::AcpiPm(port) => devices.acpi_pm.write(&mut env, port, width, wide),
             Answer::DebugPort => devices.debug_port.write(&mut env, port, width, wide),
             Answer::Nic(offset) => self.with_nic(|nic, ctx, _| nic.io_write(ctx, offset, width, wide)),
             Answer::ConfigAddress => devices.config_ports.write_address(port, width, value),
@@ -151,6 +161,3 @@ impl Platform {
         }
     }
 }
-
-/// Which ports a UART has.
-const _: () = assert!(uart::PORTS == 8);

@@ -56,14 +56,14 @@ impl Platform {
             ioapic.set_pin(&mut fabric.env(), layout::PIRQA_GSI, high);
             let route = self.devices.lpc.config().read(pci::spec::LPC_PIRQA, Width::B1) as u8;
             if route & PIRQ_OFF == 0 {
-                pic.set_irq(&mut fabric.env(), route & 0xf, high);
+                pic.set_pin(&mut fabric.env(), route & 0xf, high);
             }
             return;
         }
         let Some(wire) = layout::wire(slot, pin) else { return };
         ioapic.set_pin(&mut fabric.env(), wire.gsi, high);
         if let Some(irq) = wire.irq {
-            pic.set_irq(&mut fabric.env(), irq, high);
+            pic.set_pin(&mut fabric.env(), irq, high);
         }
     }
 }

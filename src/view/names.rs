@@ -17,7 +17,7 @@ pub fn register(slot: Slot, offset: u64) -> String {
         | Slot::Pit
         | Slot::Rtc
         | Slot::Uart(_)
-        | Slot::Keyboard
+        | Slot::Kbc
         | Slot::AcpiPm
         | Slot::DebugPort
         | Slot::Pci => None,

@@ -42,6 +42,7 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::FrameDelivered { .. }
         | TraceEvent::FrameOut { .. }
         | TraceEvent::DescFetch { .. }
+        | TraceEvent::DescUse { .. }
         | TraceEvent::DescWriteBack { .. }
         | TraceEvent::NicCause { .. } => frame(event),
         TraceEvent::DmaRead { .. } | TraceEvent::DmaWrite { .. } | TraceEvent::DmaBlocked { .. } => dma(event),
@@ -96,6 +97,9 @@ fn frame(event: &TraceEvent) -> String {
         TraceEvent::FrameOut { packet, len } => format!("frame out {packet} on the wire, {len} bytes"),
         TraceEvent::DescFetch { ring, index, iova, raw } => {
             format!("{} descriptor {index} fetched at iova {iova}: {}", ring_name(ring), raw_pair(raw))
+        }
+        TraceEvent::DescUse { packet, index, fetch } => {
+            format!("frame {packet} goes to rx descriptor {index}, fetched in {fetch}")
         }
         TraceEvent::DescWriteBack { ring, index, iova, raw } => {
             format!("{} descriptor {index} written back at iova {iova}: {}", ring_name(ring), raw_pair(raw))

@@ -27,7 +27,7 @@ pub use engine::{CpuConfig, EngineStats, Exit};
 pub use fault::Fault;
 pub use mmu::{MmuStats, Translation};
 pub use state::{CpuRestoreError, CpuState};
-pub use system::{CpuidModel, Msrs};
+pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
 
 use crate::access::Width;
 use crate::time::VirtTime;
