@@ -4,8 +4,8 @@
 
 use crate::error::Error;
 use crate::units::{Bytes, Span};
-use emu_core::cpu::CpuConfig;
 use emu_core::VirtDuration;
+use emu_core::cpu::CpuConfig;
 use emu_iommu::IommuConfig;
 use emu_net::{Pacing, ReplayConfig};
 use serde::{Deserialize, Serialize};
@@ -268,7 +268,8 @@ impl Scenario {
     }
 
     fn parse(text: &str, path: &Path, base: PathBuf) -> Result<Self, Error> {
-        let options = ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+        let options =
+            ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
         let mut scenario: Self = options
             .from_str(text)
             .map_err(|error| Error::Scenario { path: path.to_owned(), place: error.to_string() })?;

@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        for (text, bytes) in [("64M", 64 << 20), ("512", 512 << 20), ("2G", 2 << 30), ("1.5G", 3 << 29), ("4K", 4096)] {
+        for (text, bytes) in
+            [("64M", 64 << 20), ("512", 512 << 20), ("2G", 2 << 30), ("1.5G", 3 << 29), ("4K", 4096)]
+        {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
             assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)), "{text}");
         }

@@ -73,12 +73,15 @@ fn a_wrong_mapping_faults_and_the_run_goes_on() {
     assert!(outcome.broken.is_empty(), "{:?}\n{}", outcome.broken, outcome.serial);
     let faults = outcome.events(|event| matches!(event, TraceEvent::RemapFault { .. }));
     let [fault] = faults.as_slice() else { panic!("{} faults", faults.len()) };
-    let TraceEvent::RemapFault { bdf, address, reason, write, recorded } = fault.event else { unreachable!() };
+    let TraceEvent::RemapFault { bdf, address, reason, write, recorded } = fault.event else {
+        unreachable!()
+    };
     assert_eq!((bdf.to_string().as_str(), reason, write, recorded), ("00:02.0", 5, true, true));
     // Nothing was written where the fault was, before the guest repaired the mapping.
     let page = address & !0xfff;
     let repaired = outcome.events(|event| matches!(event, TraceEvent::Invalidate { .. })).pop().unwrap().id;
-    let written = outcome.events(|event| matches!(event, TraceEvent::DmaWrite { iova, .. } if iova.0 & !0xfff == page));
+    let written =
+        outcome.events(|event| matches!(event, TraceEvent::DmaWrite { iova, .. } if iova.0 & !0xfff == page));
     assert!(written.iter().all(|record| record.id > fault.id), "{written:?} before {repaired}");
     // The fault's own interrupt reached the guest, and later requests were answered.
     assert!(outcome.serial.contains("fault"), "{}", outcome.serial);

@@ -77,7 +77,8 @@ fn unsafe_code_is_where_the_architecture_says() {
 
 #[test]
 fn no_marker_of_unfinished_work_is_left() {
-    let marks = ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "XX".to_owned() + "X", "todo".to_owned() + "!("];
+    let marks =
+        ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "XX".to_owned() + "X", "todo".to_owned() + "!("];
     let offences = sources().into_iter().flat_map(|(path, text)| {
         let marks = marks.clone();
         text.lines()
@@ -103,7 +104,10 @@ fn crates_import_in_one_direction_only() {
         let imports = crates.into_iter().filter(move |other| {
             other != name && manifest.lines().any(|line| line.starts_with(&format!("{other}.workspace")))
         });
-        imports.filter(|other| !may.contains(other)).map(|other| format!("{name} uses {other}")).collect::<Vec<_>>()
+        imports
+            .filter(|other| !may.contains(other))
+            .map(|other| format!("{name} uses {other}"))
+            .collect::<Vec<_>>()
     });
     check("imports point inwards", offences);
 }

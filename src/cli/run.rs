@@ -72,7 +72,12 @@ pub(super) struct Output {
 impl Output {
     /// Nothing of the run itself is shown.
     pub(super) fn silent() -> Self {
-        Self { serial: Some("none".into()), debugcon: Some("none".into()), summary: SummaryForm::None, ..Self::default() }
+        Self {
+            serial: Some("none".into()),
+            debugcon: Some("none".into()),
+            summary: SummaryForm::None,
+            ..Self::default()
+        }
     }
 }
 
@@ -113,8 +118,9 @@ impl FromStr for SnapshotAt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (position, path) =
-            text.rsplit_once('=').ok_or_else(|| "use POSITION=FILE, packet=3=third.snap for instance".to_owned())?;
+        let (position, path) = text
+            .rsplit_once('=')
+            .ok_or_else(|| "use POSITION=FILE, packet=3=third.snap for instance".to_owned())?;
         let position = position.parse::<Position>().map_err(|error| error.to_string())?;
         Ok(Self { position, path: path.into() })
     }
@@ -171,7 +177,9 @@ impl Session {
         let mut trace = None;
         if let Some(path) = &output.trace {
             let (sink, told) = FileSink::new(Format::of(path), create(path)?);
-            machine.tracer().attach(output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0), Box::new(sink));
+            machine
+                .tracer()
+                .attach(output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0), Box::new(sink));
             trace = Some((path.clone(), told));
         } else if let Some(log) = &log {
             machine.tracer().attach(TraceMask::ALL, Box::new(log.clone()));

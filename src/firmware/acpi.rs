@@ -5,8 +5,8 @@
 
 use crate::machine::layout;
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Memory32Fixed, Name, Package, Path, ResourceTemplate,
-    Scope,
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Memory32Fixed, Name, Package, Path,
+    ResourceTemplate, Scope,
 };
 use acpi_tables::fadt::{FADTBuilder, Flags, PmProfile};
 use acpi_tables::madt::{EnabledStatus, IoApic, ProcessorLocalApic};
@@ -147,13 +147,8 @@ fn fadt(facs: Gpa, dsdt: Gpa) -> impl Aml {
     fadt.p_lvl3_lat = 0xffff.into();
     fadt.century = CENTURY;
     fadt.iapc_boot_arch = BOOT_LEGACY.into();
-    fadt.reset_reg = gas::GAS::new(
-        gas::AddressSpace::SystemIo,
-        8,
-        0,
-        gas::AccessSize::ByteAccess,
-        u64::from(RESET_PORT),
-    );
+    fadt.reset_reg =
+        gas::GAS::new(gas::AddressSpace::SystemIo, 8, 0, gas::AccessSize::ByteAccess, u64::from(RESET_PORT));
     fadt.reset_value = RESET_VALUE;
     fadt.x_pm1a_evt_blk = io(layout::PM_PORTS + PM1_EVENT, 4);
     fadt.x_pm1a_cnt_blk = io(layout::PM_PORTS + PM1_CONTROL, 2);
@@ -197,7 +192,8 @@ fn madt(platform: &Platform) -> impl Aml {
     table.append_slice(&bytes(&IoApic::new(platform.ioapic_id, layout::IOAPIC.0 as u32, 0)));
     let overrides = [(0, 2, 0u16), (SCI, u32::from(SCI), HIGH_LEVEL)];
     for (irq, gsi, flags) in overrides {
-        let entry = Override { kind: 2, len: 10, bus: 0, irq, gsi: gsi.to_le_bytes(), flags: flags.to_le_bytes() };
+        let entry =
+            Override { kind: 2, len: 10, bus: 0, irq, gsi: gsi.to_le_bytes(), flags: flags.to_le_bytes() };
         table.append(entry);
     }
     table.append(LapicNmi { kind: 4, len: 6, processor: 0xff, flags: [0; 2], lint: 1 });
@@ -260,13 +256,16 @@ fn dsdt() -> impl Aml {
     let resources = Name::new("_CRS".into(), &resources);
 
     let rows: Vec<[u32; 4]> = (0..ROUTED_DEVICES)
-        .flat_map(|device| (0..4).map(move |pin| [device << 16 | 0xffff, pin, 0, u32::from(layout::PIRQA_GSI) + pin]))
+        .flat_map(|device| {
+            (0..4).map(move |pin| [device << 16 | 0xffff, pin, 0, u32::from(layout::PIRQA_GSI) + pin])
+        })
         .collect();
     let rows: Vec<Package<'_>> =
         rows.iter().map(|row| Package::new(row.iter().map(|value| value as &dyn Aml).collect())).collect();
     let routing = Package::new(rows.iter().map(|row| row as &dyn Aml).collect());
     let routing = Name::new("_PRT".into(), &routing);
-    let root = Device::new("PCI0".into(), vec![&hid, &cid, &uid, &bus_number, &segment, &resources, &routing]);
+    let root =
+        Device::new("PCI0".into(), vec![&hid, &cid, &uid, &bus_number, &segment, &resources, &routing]);
 
     let board_id = EISAName::new("PNP0C02");
     let board_hid = Name::new("_HID".into(), &board_id);

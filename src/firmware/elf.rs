@@ -3,9 +3,9 @@
 use super::{LoadError, low, part, put};
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
+use object::Endianness;
 use object::elf::{EM_386, EM_X86_64, FileHeader32, FileHeader64, Machine, NoteType, PT_LOAD, PT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::Endianness;
 
 /// Xen's note with the 32-bit entry point (Xen public headers, elfnote.h).
 const XEN_PHYS32_ENTRY: NoteType = NoteType(18);
@@ -63,8 +63,7 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(file: &[u8], machine: Machine) -
         return Err(header(18, format!("machine {} is not x86", parsed.e_machine(endian).0)));
     }
     let table = parsed.e_phoff(endian).into();
-    let headers =
-        parsed.program_headers(endian, file).map_err(|error| header(table, error.to_string()))?;
+    let headers = parsed.program_headers(endian, file).map_err(|error| header(table, error.to_string()))?;
     if headers.len() > SEGMENTS_MAX {
         return Err(header(table, format!("{} program headers", headers.len())));
     }
@@ -125,7 +124,8 @@ fn pvh_note<H: FileHeader<Endian = Endianness>>(
     endian: Endianness,
 ) -> Result<Option<u32>, LoadError> {
     let offset = segment.p_offset(endian).into();
-    let broken = |error: object::Error| LoadError::Header { what: "ELF note", offset, reason: error.to_string() };
+    let broken =
+        |error: object::Error| LoadError::Header { what: "ELF note", offset, reason: error.to_string() };
     let Some(mut notes) = segment.notes(endian, file).map_err(broken)? else { return Ok(None) };
     while let Some(note) = notes.next().map_err(broken)? {
         if note.name() == b"Xen" && note.n_type(endian) == XEN_PHYS32_ENTRY {
@@ -143,7 +143,11 @@ pub(super) fn place(mem: &mut PhysMem, file: &[u8], elf: &Elf) -> Result<(), Loa
         put(mem, "segment", load.at, part(file, "segment", load.offset, load.file_len)?)?;
         let mut at = load.at.plus(load.file_len);
         let mut left = load.mem_len - load.file_len;
-        if at.0.checked_add(left).is_none_or(|end| end > mem.ram_size().saturating_add(emu_core::mem::HIGH_RAM_BASE)) {
+        if at
+            .0
+            .checked_add(left)
+            .is_none_or(|end| end > mem.ram_size().saturating_add(emu_core::mem::HIGH_RAM_BASE))
+        {
             return Err(LoadError::Memory { what: "segment", start: at.0, end: at.0.saturating_add(left) });
         }
         while left > 0 {
@@ -155,4 +159,3 @@ pub(super) fn place(mem: &mut PhysMem, file: &[u8], elf: &Elf) -> Result<(), Loa
     }
     Ok(())
 }
-

@@ -21,12 +21,7 @@ pub enum FlatMode {
 /// Where real mode ends.
 const REAL_END: u64 = 0x10_0000;
 
-pub(super) fn load(
-    mem: &mut PhysMem,
-    image: &[u8],
-    at: Gpa,
-    mode: FlatMode,
-) -> Result<Entry, LoadError> {
+pub(super) fn load(mem: &mut PhysMem, image: &[u8], at: Gpa, mode: FlatMode) -> Result<Entry, LoadError> {
     put(mem, "flat image", at, image)?;
     start(at.0, mode, mem)
 }
@@ -45,13 +40,7 @@ pub(super) fn start(address: u64, mode: FlatMode, mem: &mut PhysMem) -> Result<E
         }
         FlatMode::Long => {
             put_long_mode_tables(mem)?;
-            Ok(Entry::Long {
-                rip: address,
-                rsi: 0,
-                rsp: low::START,
-                cr3: low::PAGE_TABLES,
-                gdt: low::GDT,
-            })
+            Ok(Entry::Long { rip: address, rsi: 0, rsp: low::START, cr3: low::PAGE_TABLES, gdt: low::GDT })
         }
     }
 }

@@ -65,7 +65,10 @@ pub(super) fn load(
     let version = half(kernel, at::VERSION).unwrap_or(0);
     if version < VERSION_MIN {
         let version = format!("{}.{:02}", version >> 8, version & 0xff);
-        return Err(refuse(at::VERSION, format!("boot protocol {version} has no 64-bit entry; 2.12 is needed")));
+        return Err(refuse(
+            at::VERSION,
+            format!("boot protocol {version} has no 64-bit entry; 2.12 is needed"),
+        ));
     }
     let header_end = at::HEADER + usize::from(kernel[at::JUMP + 1]);
     let setup = part(kernel, "Linux setup header", at::SETUP as u64, (header_end - at::SETUP) as u64)?;

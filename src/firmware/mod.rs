@@ -49,7 +49,9 @@ pub enum LoadError {
         reason: String,
     },
     /// A part does not fit the guest's memory.
-    #[error("{what}: {start:#x}-{end:#x} is not inside guest memory, or collides with the loader's own tables")]
+    #[error(
+        "{what}: {start:#x}-{end:#x} is not inside guest memory, or collides with the loader's own tables"
+    )]
     Memory {
         /// Which part.
         what: &'static str,
@@ -138,7 +140,11 @@ fn load_kernel(
             return multiboot::load(mem, kernel, header, modules, boot);
         }
         elf::place(mem, kernel, &loaded)?;
-        return Ok(flat::start(loaded.entry, if loaded.is_64 { FlatMode::Long } else { FlatMode::Protected }, mem)?);
+        return Ok(flat::start(
+            loaded.entry,
+            if loaded.is_64 { FlatMode::Long } else { FlatMode::Protected },
+            mem,
+        )?);
     }
     match multiboot::find(kernel) {
         Some(header) => multiboot::load(mem, kernel, header, modules, boot),
@@ -147,12 +153,7 @@ fn load_kernel(
 }
 
 /// Bytes `offset..offset + len` of a file.
-fn part<'a>(
-    file: &'a [u8],
-    what: &'static str,
-    offset: u64,
-    len: u64,
-) -> Result<&'a [u8], LoadError> {
+fn part<'a>(file: &'a [u8], what: &'static str, offset: u64, len: u64) -> Result<&'a [u8], LoadError> {
     let truncated = LoadError::Truncated { what, offset, len: file.len() as u64 };
     let end = offset.checked_add(len).and_then(|end| usize::try_from(end).ok());
     match (usize::try_from(offset), end) {

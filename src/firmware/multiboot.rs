@@ -1,6 +1,8 @@
 //! Multiboot 1: any kernel with its header in the first 8 KiB. Multiboot specification 0.6.96.
 
-use super::{Boot, Entry, LoadError, MemoryKind, elf, low, memory_map, part, put, put_command_line, put_modules};
+use super::{
+    Boot, Entry, LoadError, MemoryKind, elf, low, memory_map, part, put, put_command_line, put_modules,
+};
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
 use std::borrow::Cow;
@@ -63,7 +65,8 @@ fn place(mem: &mut PhysMem, kernel: &[u8], header: Header) -> Result<(u32, u64),
             len: kernel.len() as u64,
         })
     };
-    let [header_addr, load, load_end, bss_end, entry] = [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
+    let [header_addr, load, load_end, bss_end, entry] =
+        [field(0)?, field(1)?, field(2)?, field(3)?, field(4)?];
     let before = header_addr.checked_sub(load).ok_or_else(|| refuse(header, "it lies before load_addr"))?;
     let start = (header.offset as u64)
         .checked_sub(u64::from(before))
@@ -71,7 +74,9 @@ fn place(mem: &mut PhysMem, kernel: &[u8], header: Header) -> Result<(u32, u64),
     let len = if load_end == 0 {
         kernel.len() as u64 - start.min(kernel.len() as u64)
     } else {
-        u64::from(load_end.checked_sub(load).ok_or_else(|| refuse(header, "load_end_addr is before load_addr"))?)
+        u64::from(
+            load_end.checked_sub(load).ok_or_else(|| refuse(header, "load_end_addr is before load_addr"))?,
+        )
     };
     let end = u64::from(load) + len;
     if u64::from(load) < low::END && end > low::START {

@@ -26,12 +26,7 @@ pub(super) struct Fabric {
 impl Fabric {
     /// What chips are lent.
     pub(super) fn env(&mut self) -> Env<'_> {
-        Env {
-            now: self.now,
-            events: &mut self.events,
-            signals: &mut self.signals,
-            tracer: &mut self.tracer,
-        }
+        Env { now: self.now, events: &mut self.events, signals: &mut self.signals, tracer: &mut self.tracer }
     }
 
     /// The processor does something: time is its time, and the handler that it is in is the cause.

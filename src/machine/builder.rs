@@ -38,10 +38,12 @@ impl Machine {
 
     /// Everything but the guest.
     pub(super) fn bare(scenario: Scenario) -> Result<Self, Error> {
-        let iommu = scenario.iommu.clone().map(Vtd::new).transpose().map_err(|error| Error::Config {
-            part: "iommu",
-            reason: error.to_string(),
-        })?;
+        let iommu = scenario
+            .iommu
+            .clone()
+            .map(Vtd::new)
+            .transpose()
+            .map_err(|error| Error::Config { part: "iommu", reason: error.to_string() })?;
         let cpu = Cpu::new(scenario.cpu.clone());
         let tsc_hz = cpu.tsc_hz();
         let mut bootstrap = Lapic::new(lapic::Config::new(0, CRYSTAL_HZ, tsc_hz));
@@ -59,7 +61,10 @@ impl Machine {
             config_ports: ConfigPorts::default(),
             pit: Pit::new(),
             rtc: Rtc::new(&rtc::Config { date: scenario.date, presets: rtc::memory_presets(low_end, high) }),
-            uart: Uart::new(uart::Config { index: 0, pace: uart::Pace::Fixed(scenario.timing.serial_character.0) }),
+            uart: Uart::new(uart::Config {
+                index: 0,
+                pace: uart::Pace::Fixed(scenario.timing.serial_character.0),
+            }),
             acpi_pm: AcpiPm::new(acpi_pm::Config {
                 pm_base: layout::PM_PORTS,
                 timer_32_bit: true,
@@ -107,14 +112,17 @@ impl Machine {
     fn load_guest(&mut self) -> Result<(), Error> {
         let scenario = &self.scenario;
         let (path, image) = match &scenario.guest {
-            Guest::Demo => (PathBuf::from("demo"), Image::Kernel { kernel: DEMO_ELF.into(), modules: Vec::new() }),
+            Guest::Demo => {
+                (PathBuf::from("demo"), Image::Kernel { kernel: DEMO_ELF.into(), modules: Vec::new() })
+            }
             Guest::Kernel { kernel, initrd } => {
                 let modules = initrd.iter().map(|path| scenario.read(path)).collect::<Result<_, _>>()?;
                 (kernel.clone(), Image::Kernel { kernel: scenario.read(kernel)?, modules })
             }
-            Guest::Flat { image, at, mode } => {
-                (image.clone(), Image::Flat { image: scenario.read(image)?, at: emu_core::Gpa(*at), mode: *mode })
-            }
+            Guest::Flat { image, at, mode } => (
+                image.clone(),
+                Image::Flat { image: scenario.read(image)?, at: emu_core::Gpa(*at), mode: *mode },
+            ),
             Guest::Rom { image } => (image.clone(), Image::Rom { image: scenario.read(image)? }),
         };
         let described = acpi::Platform { vtd: vtd_table(scenario), ioapic_id: IOAPIC_ID };

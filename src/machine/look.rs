@@ -3,7 +3,7 @@
 
 use super::Machine;
 use super::layout;
-use crate::view::text;
+use crate::view::{names, text};
 use emu_core::cpu::regs::Seg;
 use emu_core::{Bdf, Gpa, Iova};
 use emu_devices::Register;
@@ -15,8 +15,10 @@ use std::fmt::Write as _;
 const CODE_SHOWN: usize = 8;
 /// Longest instruction.
 const INSN_MAX: usize = 15;
-/// Descriptors and ranges shown at most.
+/// Descriptors of a ring shown at most.
 const ROWS_MAX: usize = 64;
+/// Ranges of mapped addresses at most.
+const RANGES_MAX: usize = 4096;
 
 /// One line of a table. Writing to a String cannot fail.
 macro_rules! row {
@@ -25,7 +27,8 @@ macro_rules! row {
 
 fn registers(out: &mut String, registers: impl Iterator<Item = Register>) {
     for register in registers {
-        let meaning = if register.meaning.is_empty() { String::new() } else { format!("  {}", register.meaning) };
+        let meaning =
+            if register.meaning.is_empty() { String::new() } else { format!("  {}", register.meaning) };
         row!(out, "{:#07x}  {:<16} {:#018x}{meaning}", register.offset, register.name, register.value);
     }
 }
@@ -35,11 +38,18 @@ impl Machine {
     #[must_use]
     pub fn show_cpu(&self) -> String {
         const NAMES: [&str; 16] = [
-            "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-            "r15",
+            "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+            "r14", "r15",
         ];
         let (cpu, mut out) = (&self.cpu, String::new());
-        row!(out, "insns={} time={}  {} mode, CPL {}", cpu.insns(), cpu.now(), text::mode_name(cpu.mode()), cpu.cpl());
+        row!(
+            out,
+            "insns={} time={}  {} mode, CPL {}",
+            cpu.insns(),
+            cpu.now(),
+            text::mode_name(cpu.mode()),
+            cpu.cpl()
+        );
         for (index, pair) in NAMES.chunks(4).enumerate() {
             let cells: Vec<String> = (0..)
                 .zip(pair)
@@ -124,13 +134,25 @@ impl Machine {
         for (bdf, name, function) in functions {
             let config = function.config();
             let id = config.read(0, emu_core::Width::B4);
-            row!(out, "{bdf}  {:04x}:{:04x}  {name}, command {:#06x}", id & 0xffff, id >> 16, config.command());
+            row!(
+                out,
+                "{bdf}  {:04x}:{:04x}  {name}, command {:#06x}",
+                id & 0xffff,
+                id >> 16,
+                config.command()
+            );
             for window in function.windows().into_iter().flatten() {
                 let space = match window.space {
                     Space::Memory => "memory",
                     Space::Io => "ports",
                 };
-                row!(out, "    window {}: {space} {:#x}-{:#x}", window.bar, window.base, window.base + window.size - 1);
+                row!(
+                    out,
+                    "    window {}: {space} {:#x}-{:#x}",
+                    window.bar,
+                    window.base,
+                    window.base + window.size - 1
+                );
             }
         }
         out
@@ -143,23 +165,26 @@ impl Machine {
         let nic = &self.platform.devices.nic;
         let mut out = String::new();
         registers(&mut out, nic.registers());
+        let board = &self.platform.board;
+        let reach =
+            board.iommu.as_ref().map(|iommu| iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX));
         for (ring, name) in [(Ring::Rx, "receive"), (Ring::Tx, "transmit")] {
-            row!(out, "{name} ring:");
-            for descriptor in nic.descriptors(ring, ROWS_MAX as u32, |iova, buf| self.read_as(layout::NIC, iova, buf)) {
-                row!(out, "    {:>4}  {}  {:?}  {}", descriptor.index, descriptor.iova, descriptor.owner, descriptor.meaning);
+            row!(out, "{name} ring, from its head on:");
+            let read = |iova: Iova, buf: &mut [u8; 16]| {
+                let gpa = match &reach {
+                    None => Some(Gpa(iova.0)),
+                    Some(ranges) => ranges
+                        .iter()
+                        .find(|range| iova.0.wrapping_sub(range.iova.0) < range.len)
+                        .map(|range| range.gpa.plus(iova.0 - range.iova.0)),
+                };
+                gpa.is_some_and(|gpa| board.mem.read(gpa, buf).is_ok())
+            };
+            for found in nic.descriptors(ring, ROWS_MAX as u32, read) {
+                row!(out, "    {:>4}  {}  {:?}  {}", found.index, found.iova, found.owner, found.meaning);
             }
         }
         out
-    }
-
-    /// Reads memory as a device would, without the IOMMU noticing.
-    fn read_as(&self, bdf: Bdf, iova: Iova, buf: &mut [u8]) -> bool {
-        let board = &self.platform.board;
-        let gpa = match &board.iommu {
-            None => Some(Gpa(iova.0)),
-            Some(_) => { let _ = bdf; None }
-        };
-        gpa.is_some_and(|gpa| board.mem.read(gpa, buf).is_ok())
     }
 
     /// The VT-d unit: registers, caches, and what the card can reach.
@@ -167,7 +192,63 @@ impl Machine {
     pub fn show_iommu(&self) -> String {
         let board = &self.platform.board;
         let Some(iommu) = &board.iommu else { return "this machine has no VT-d unit\n".to_owned() };
-        let _ = iommu; String::new()
+        let mut out = String::new();
+        for register in iommu.registers() {
+            row!(
+                out,
+                "{:#05x}  {:<14} {:#018x}  {}",
+                register.offset,
+                register.name,
+                register.value,
+                register.meaning
+            );
+        }
+        row!(out, "context cache:");
+        for cached in iommu.context_entries() {
+            let entry = cached.entry;
+            row!(
+                out,
+                "    set {} way {}: {}, domain {}",
+                cached.set,
+                cached.way,
+                entry.source,
+                entry.domain()
+            );
+        }
+        row!(out, "IOTLB:");
+        for cached in iommu.iotlb_entries() {
+            let entry = cached.entry;
+            row!(
+                out,
+                "    set {} way {}: domain {}, {} -> {}, {}, {}{}",
+                cached.set,
+                cached.way,
+                entry.domain,
+                entry.iova,
+                entry.gpa,
+                names::page_size(entry.page_shift),
+                if entry.read { "r" } else { "-" },
+                if entry.write { "w" } else { "-" },
+            );
+        }
+        row!(out, "interrupt entry cache:");
+        for cached in iommu.interrupt_entries() {
+            let entry = cached.entry;
+            row!(out, "    index {}: {:016x} {:016x}", entry.index, entry.irte.0[0], entry.irte.0[1]);
+        }
+        row!(out, "mapped for {} by the tables in memory:", layout::NIC);
+        for range in iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX) {
+            row!(
+                out,
+                "    {}-{:#x} -> {}, {}{}",
+                range.iova,
+                range.iova.0 + (range.len - 1),
+                range.gpa,
+                if range.read { "r" } else { "-" },
+                if range.write { "w" } else { "-" },
+            );
+        }
+        out
     }
 
     /// One translation, level by level.
@@ -175,6 +256,10 @@ impl Machine {
     pub fn show_walk(&self, bdf: Bdf, iova: Iova) -> String {
         let board = &self.platform.board;
         let Some(iommu) = &board.iommu else { return "this machine has no VT-d unit\n".to_owned() };
-        let _ = (iommu, bdf, iova); String::new()
+        let mut out = String::new();
+        for line in iommu.walk_explain(&board.mem, bdf, iova) {
+            row!(out, "{}", line.text);
+        }
+        out
     }
 }

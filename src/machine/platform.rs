@@ -62,7 +62,10 @@ impl Console {
 
 impl Platform {
     /// Lends the network card what it needs for a call.
-    pub(super) fn with_nic<R>(&mut self, call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R) -> R {
+    pub(super) fn with_nic<R>(
+        &mut self,
+        call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R,
+    ) -> R {
         let Self { devices, board, cable, .. } = self;
         let Board { fabric, mem, iommu, timing, traffic, .. } = board;
         let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };

@@ -77,7 +77,8 @@ impl Platform {
     /// Ports that configuration space places.
     fn window_at(&self, port: u16) -> Answer {
         let port = u64::from(port);
-        if let Some(offset) = self.devices.lpc.pm_ports().and_then(|window| window.offset_of(Space::Io, port)) {
+        if let Some(offset) = self.devices.lpc.pm_ports().and_then(|window| window.offset_of(Space::Io, port))
+        {
             return Answer::AcpiPm(layout::PM_PORTS + offset as u16);
         }
         let mut windows = self.devices.nic.windows().into_iter().flatten();

@@ -162,10 +162,7 @@ impl Machine {
 }
 
 /// Calls `visit` with every page of RAM that is not all zero, in order.
-fn for_each_page<E>(
-    machine: &Machine,
-    mut visit: impl FnMut(Gpa, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+fn for_each_page<E>(machine: &Machine, mut visit: impl FnMut(Gpa, &[u8]) -> Result<(), E>) -> Result<(), E> {
     let mem = &machine.platform.board.mem;
     let mut bytes = [0; PAGE_SIZE as usize];
     for (base, end) in mem.ram_ranges() {
@@ -255,7 +252,11 @@ fn load_pages(machine: &mut Machine, path: &Path, hash: &str) -> Result<(), Erro
         machine.platform.board.mem.write(page, bytes).map_err(|_| refuse("a page outside of memory"))?;
     }
     machine.platform.board.mem.clear_dirty();
-    if hasher.finalize().to_hex().as_str() == hash { Ok(()) } else { Err(refuse("not the pages of this snapshot")) }
+    if hasher.finalize().to_hex().as_str() == hash {
+        Ok(())
+    } else {
+        Err(refuse("not the pages of this snapshot"))
+    }
 }
 
 /// Reads until `buf` is full or the file ends; answers how much.

@@ -150,7 +150,10 @@ impl Summary {
                     self.frames_in, self.frames_delivered, self.frames_dropped, self.frames_out
                 ),
             ),
-            ("DMA", format!("{} reads, {} writes, {} bytes", self.dma_reads, self.dma_writes, self.dma_bytes)),
+            (
+                "DMA",
+                format!("{} reads, {} writes, {} bytes", self.dma_reads, self.dma_writes, self.dma_bytes),
+            ),
             ("IOTLB", format!("{} hits, {} misses", self.iotlb_hits, self.iotlb_misses)),
             ("DMAR faults", self.dmar_faults.to_string()),
             ("interrupts", self.interrupts.to_string()),

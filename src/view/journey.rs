@@ -37,7 +37,8 @@ impl Journey {
         let is = |id: &RecordId, test: fn(&TraceEvent) -> bool| {
             record_of(records, *id).is_some_and(|record| test(&record.event))
         };
-        let delivered = found.iter().copied().find(|id| is(id, |e| matches!(e, TraceEvent::FrameDelivered { .. })));
+        let delivered =
+            found.iter().copied().find(|id| is(id, |e| matches!(e, TraceEvent::FrameDelivered { .. })));
         let interrupted = found.iter().any(|id| is(id, |e| matches!(e, TraceEvent::CpuInterrupt { .. })));
         let mut shared_interrupt = false;
         if let (Some(delivered), false) = (delivered, interrupted)
@@ -86,7 +87,11 @@ impl Journey {
                 text::describe(step.source, &step.event),
             );
             if self.shared_interrupt && matches!(step.event, TraceEvent::FrameDelivered { .. }) {
-                let _ = writeln!(out, "{:>18}an interrupt was already on its way: its handler finds this frame too", "");
+                let _ = writeln!(
+                    out,
+                    "{:>18}an interrupt was already on its way: its handler finds this frame too",
+                    ""
+                );
             }
         }
         if let Some(latency) = self.latency() {
@@ -138,9 +143,11 @@ fn collect(
 
 /// The handler whose read of the card's cause register was the first after `delivered`.
 fn handler_that_looked(records: &[TraceRecord], delivered: RecordId) -> Option<RecordId> {
-    records.iter().filter(|record| record.id > delivered).find_map(|record| match (record.source, record.event) {
-        (Slot::Nic(_), TraceEvent::MmioRead { offset: ICR, .. }) => record.cause,
-        _ => None,
+    records.iter().filter(|record| record.id > delivered).find_map(|record| {
+        match (record.source, record.event) {
+            (Slot::Nic(_), TraceEvent::MmioRead { offset: ICR, .. }) => record.cause,
+            _ => None,
+        }
     })
 }
 
@@ -151,7 +158,14 @@ mod tests {
 
     fn record(id: u64, cause: Option<u64>, event: TraceEvent) -> TraceRecord {
         let time = VirtTime::ZERO.after(VirtDuration::from_us(id));
-        TraceRecord { id: RecordId(id), time, insns: 0, source: Slot::Nic(0), cause: cause.map(RecordId), event }
+        TraceRecord {
+            id: RecordId(id),
+            time,
+            insns: 0,
+            source: Slot::Nic(0),
+            cause: cause.map(RecordId),
+            event,
+        }
     }
 
     fn ids(journey: Option<Journey>) -> Vec<u64> {

@@ -55,8 +55,8 @@ pub fn page_size(shift: u8) -> &'static str {
 #[must_use]
 pub fn exception(vector: u8) -> String {
     const NAMES: [&str; 22] = [
-        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS", "#GP", "#PF", "",
-        "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS", "#GP", "#PF",
+        "", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
     ];
     match NAMES.get(usize::from(vector)) {
         Some(name) if !name.is_empty() => format!("{name} ({vector})"),

@@ -47,7 +47,10 @@ pub struct FileSink {
 
 impl FileSink {
     /// A sink that writes to `out`, and where its outcome will be told.
-    #[allow(clippy::disallowed_methods, reason = "a thread at the edge: it only writes what it is handed, in order")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a thread at the edge: it only writes what it is handed, in order"
+    )]
     pub fn new(format: Format, out: Box<dyn Write + Send>) -> (Self, Receiver<io::Result<()>>) {
         let (to_writer, batches) = bounded(IN_FLIGHT);
         let (outcome, told) = bounded(1);
@@ -82,8 +85,9 @@ impl TraceSink for FileSink {
         self.hand_over();
         self.to_writer = None;
         if let Some(writer) = self.writer.take() {
-            let result =
-                writer.join().unwrap_or_else(|_| Err(io::Error::other("the trace writer stopped unexpectedly")));
+            let result = writer
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the trace writer stopped unexpectedly")));
             // Nobody has to listen.
             let _ = self.outcome.try_send(result);
         }
@@ -160,7 +164,9 @@ mod tests {
     fn every_record_becomes_a_line_in_order() {
         let text = written(Format::Text, 3000);
         assert_eq!(text.lines().count(), 3000);
-        assert!(text.lines().nth(2500).is_some_and(|line| line.contains("#2500 ") && line.ends_with("<- #2499")));
+        assert!(
+            text.lines().nth(2500).is_some_and(|line| line.contains("#2500 ") && line.ends_with("<- #2499"))
+        );
     }
 
     #[test]

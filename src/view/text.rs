@@ -45,7 +45,9 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::DescUse { .. }
         | TraceEvent::DescWriteBack { .. }
         | TraceEvent::NicCause { .. } => frame(event),
-        TraceEvent::DmaRead { .. } | TraceEvent::DmaWrite { .. } | TraceEvent::DmaBlocked { .. } => dma(event),
+        TraceEvent::DmaRead { .. } | TraceEvent::DmaWrite { .. } | TraceEvent::DmaBlocked { .. } => {
+            dma(event)
+        }
         TraceEvent::ContextLookup { .. }
         | TraceEvent::WalkStep { .. }
         | TraceEvent::IotlbHit { .. }
@@ -90,7 +92,9 @@ fn frame(event: &TraceEvent) -> String {
     match *event {
         TraceEvent::FrameIn { packet, len } => format!("frame {packet} in from the wire, {len} bytes"),
         TraceEvent::FrameFilter { packet, rule } => format!("frame {packet} {}", filter(rule)),
-        TraceEvent::FrameDrop { packet, reason } => format!("frame {packet} dropped: {}", drop_reason(reason)),
+        TraceEvent::FrameDrop { packet, reason } => {
+            format!("frame {packet} dropped: {}", drop_reason(reason))
+        }
         TraceEvent::FrameDelivered { packet, len, descriptors } => {
             format!("frame {packet} delivered, {len} bytes in {descriptors} descriptor(s)")
         }
@@ -243,10 +247,15 @@ fn interrupt(event: &TraceEvent) -> String {
             format!("message from {bdf}: {data:#x} to {address:#x}")
         }
         TraceEvent::IoapicRte { pin, rte, sent } => {
-            format!("I/O APIC entry {pin} is {rte:016x}: {}", if sent { "message sent" } else { "nothing sent" })
+            format!(
+                "I/O APIC entry {pin} is {rte:016x}: {}",
+                if sent { "message sent" } else { "nothing sent" }
+            )
         }
         TraceEvent::PicIntr { high } => format!("8259 INTR {}", level(high)),
-        TraceEvent::LapicAccept { interrupt } => format!("local APIC accepts {}", interrupt_words(&interrupt)),
+        TraceEvent::LapicAccept { interrupt } => {
+            format!("local APIC accepts {}", interrupt_words(&interrupt))
+        }
         TraceEvent::LapicIrr { vector, trigger } => {
             let trigger = match trigger {
                 TriggerMode::Edge => "edge",
