@@ -52,7 +52,8 @@ fn the_guest_is_driven_by_interrupts() {
 #[test]
 fn a_packets_journey_goes_from_wire_to_handler() {
     let outcome = run("demo");
-    let journey = Journey::follow(&outcome.records, 1).unwrap();
+    // A ping.
+    let journey = Journey::follow(&outcome.records, 5).unwrap();
     let has = |test: fn(&TraceEvent) -> bool| journey.steps.iter().any(|step| test(&step.event));
     assert!(has(|event| matches!(event, TraceEvent::FrameFilter { .. })), "{}", journey.to_text());
     assert!(has(|event| matches!(event, TraceEvent::IotlbHit { .. } | TraceEvent::IotlbMiss { .. })));

@@ -45,7 +45,7 @@ fn a_run_that_goes_on_from_a_snapshot_is_the_same_run() {
     let whole = run("demo");
     let folder = std::env::temp_dir().join(format!("glassbox-snapshot-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    for position in ["insns=300000", "packet=3", "time=25ms", "record=5000"] {
+    for position in ["insns=100000", "packet=3", "time=25ms", "record=2500"] {
         let position: Position = position.parse().unwrap();
         let mut machine = Machine::new(Scenario::load("demo").unwrap()).unwrap();
         let goal = Goal { position: Some(position.clone()), ..Goal::default() };

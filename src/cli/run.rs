@@ -128,7 +128,7 @@ impl FromStr for SnapshotAt {
 
 /// The bare command: the demo, and the journey of the packet that shows most.
 pub(super) fn demo(args: RunArgs) -> Result<u8, Error> {
-    const SHOWN: u64 = 1;
+    const SHOWN: u64 = 0;
     let json = args.output.summary == SummaryForm::Json;
     let log = SharedLog::default();
     let wants_trace = args.output.trace.is_some();

@@ -284,7 +284,12 @@ impl CpuBus for Platform {
 
     fn trace(&mut self, at: Stamp, event: TraceEvent) -> RecordId {
         self.board.fabric.at(at);
-        self.board.fabric.tracer.emit(Slot::Cpu(0), event)
+        let tracer = &mut self.board.fabric.tracer;
+        let id = tracer.emit(Slot::Cpu(0), event);
+        if let TraceEvent::CpuHalt { .. } = event {
+            tracer.sleep();
+        }
+        id
     }
 
     fn enter_interrupt(&mut self, at: Stamp, vector: u8, rip: u64, interrupt: Option<RecordId>) {
