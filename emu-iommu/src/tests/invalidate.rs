@@ -86,8 +86,8 @@ fn a_translation_is_stale_until_its_iotlb_entry_is_invalidated() {
         (register(3, 1, PAGE), true),
         (register(3, 2, PAGE), false),
         (register(3, 1, PAGE + 0x1000), false),
-        (register(3, 1, PAGE + 0x7000 | 3), true),
-        (register(3, 1, PAGE + 0x8000 | 3), false),
+        (register(3, 1, (PAGE + 0x7000) | 3), true),
+        (register(3, 1, (PAGE + 0x8000) | 3), false),
         (queue(1, 0, 0), true),
         (queue(2, 1, 0), true),
         (queue(2, 2, 0), false),
@@ -96,9 +96,9 @@ fn a_translation_is_stale_until_its_iotlb_entry_is_invalidated() {
         (queue(3, 2, PAGE), false),
         (queue(3, 1, PAGE + 0x1000), false),
         // Linux names ranges by addresses that are not multiples of them.
-        (queue(3, 1, PAGE + 0xbb000 | 10), true),
-        (queue(3, 1, PAGE - 0x1000 | 9), false),
-        (queue(3, 1, PAGE - 0x1000 | 18), true),
+        (queue(3, 1, (PAGE + 0xbb000) | 10), true),
+        (queue(3, 1, (PAGE - 0x1000) | 9), false),
+        (queue(3, 1, (PAGE - 0x1000) | 18), true),
     ] {
         check_iotlb(by, drops);
     }

@@ -26,7 +26,7 @@ mod reference {
             () if bits(low, 11, 1) != 0 || bits(low, 63, 48) != 0 || high != 0 => return Err(0xa),
             () => {}
         }
-        let (low, high) = fetch(bits(low, 47, 12) << 12 | 16 * u64::from(source & 0xff), 9)?;
+        let (low, high) = fetch((bits(low, 47, 12) << 12) + 16 * u64::from(source & 0xff), 9)?;
         let (kind, width) = (bits(low, 3, 2), bits(high, 2, 0));
         match () {
             () if bits(low, 0, 0) == 0 => return Err(2),
