@@ -141,7 +141,7 @@ impl Vtd {
         let found = self.look_up_context(env, mem, bdf).and_then(|(context, lookup)| {
             let silent = context.fault_processing_disabled();
             let refused = |reason, cause| Refused { reason, silent, cause };
-            if walk::too_wide(&self.config, context, iova) {
+            if walk::too_wide(context, iova) {
                 return Err(refused(crate::spec::fault::ADDRESS_WIDTH, lookup));
             }
             if context.translation_type() == TT_PASS_THROUGH {

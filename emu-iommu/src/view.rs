@@ -179,7 +179,7 @@ impl Vtd {
             }
         };
         self.explain_cached_context(bdf, context, &mut say);
-        if walk::too_wide(&self.config, context, iova) {
+        if walk::too_wide(context, iova) {
             say(fault_words(crate::spec::fault::ADDRESS_WIDTH));
         } else if context.translation_type() == TT_PASS_THROUGH {
             say("pass-through: the address is used as it is".to_owned());

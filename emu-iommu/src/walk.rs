@@ -121,10 +121,10 @@ pub(crate) fn check_context(config: &IommuConfig, context: Context) -> Option<u8
     (!width || !known).then_some(fault::CONTEXT_INVALID)
 }
 
-/// Whether `iova` lies beyond what the unit or the device's tables can translate: reason 4.
-pub(crate) fn too_wide(config: &IommuConfig, context: Context, iova: Iova) -> bool {
-    let table_bits = 12 + 9 * u32::from(context.levels());
-    iova.0 >> table_bits.min(u32::from(config.address_bits)) != 0
+/// Whether `iova` lies beyond what the device's tables can translate: reason 4. Tables wider than the unit have been
+/// refused with their context.
+pub(crate) fn too_wide(context: Context, iova: Iova) -> bool {
+    iova.0 >> (12 + 9 * u32::from(context.levels())) != 0
 }
 
 /// A translation.

@@ -225,3 +225,18 @@ fn only_caching_mode_remembers_what_was_not_there() {
         assert_eq!(rig.dma(OTHER, PAGE, true), Ok(0x5000));
     }
 }
+
+#[test]
+fn a_faulty_context_is_of_domain_0_whatever_it_says() {
+    let (mut rig, domain) = Rig::with_nic(IommuConfig { caching_mode: true, ..Default::default() }, 4);
+    rig.map(&domain, PAGE, 0x5000, Rights::Rw);
+    let [low, high] = domain.context();
+    // Not present, its faults not to be recorded.
+    rig.tables.context(&mut rig.mem, NIC, [low & !1 | 2, high]).unwrap();
+    assert_eq!(rig.get(PAGE), Err(CONTEXT_NOT_PRESENT));
+    rig.attach(NIC, &domain);
+    for (invalidated, expected) in [(1, Err(CONTEXT_NOT_PRESENT)), (0, Ok(0x5000))] {
+        rig.submit(&[[u64::from(NIC.0) << 32 | invalidated << 16 | 0x31, 0]]);
+        assert_eq!(rig.get(PAGE), expected);
+    }
+}
