@@ -240,3 +240,10 @@ fn a_faulty_context_is_of_domain_0_whatever_it_says() {
         assert_eq!(rig.get(PAGE), expected);
     }
 }
+
+#[test]
+fn a_refused_write_is_not_remembered_against_reads() {
+    let (mut rig, domain) = Rig::with_nic(IommuConfig { caching_mode: true, ..Default::default() }, 4);
+    rig.map(&domain, PAGE, 0x5000, Rights::R);
+    assert_eq!([rig.put(PAGE), rig.get(PAGE), rig.put(PAGE)], [Err(WRITE), Ok(0x5000), Err(WRITE)]);
+}
