@@ -15,7 +15,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Instant;
 
 const EXAMPLES: &str = "Examples:
   glassbox run demo --until time=20ms --snapshot-at packet=3=third.snap
@@ -190,7 +189,7 @@ impl Session {
     /// To the end, with the summary.
     #[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "host time is shown, never used")]
     pub(super) fn run(&mut self) -> Result<u8, Error> {
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         let started_at = self.machine.insns();
         let to_terminal = matches!(self.serial, Sink::Stdout) && io::IsTerminal::is_terminal(&io::stdout());
         let progress = Progress::new(!to_terminal);

@@ -140,11 +140,8 @@ fn load_kernel(
             return multiboot::load(mem, kernel, header, modules, boot);
         }
         elf::place(mem, kernel, &loaded)?;
-        return Ok(flat::start(
-            loaded.entry,
-            if loaded.is_64 { FlatMode::Long } else { FlatMode::Protected },
-            mem,
-        )?);
+        let mode = if loaded.is_64 { FlatMode::Long } else { FlatMode::Protected };
+        return flat::start(loaded.entry, mode, mem);
     }
     match multiboot::find(kernel) {
         Some(header) => multiboot::load(mem, kernel, header, modules, boot),

@@ -1,5 +1,5 @@
 //! Whole runs for tests: what went in, what came out, every record.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part")]
 
 use emu_core::trace::{SharedLog, TraceEvent, TraceMask, TraceRecord};
 use glassbox::machine::{Goal, Machine, Stop, Summary};

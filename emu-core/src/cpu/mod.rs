@@ -25,7 +25,7 @@ mod tests;
 pub use bus::{ApicGp, Attention, CpuBus, Reply, Stamp};
 pub use engine::{CpuConfig, EngineStats, Exit};
 pub use fault::Fault;
-pub use mmu::{MmuStats, Translation};
+pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
 pub use state::{CpuRestoreError, CpuState};
 pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
 
