@@ -126,7 +126,11 @@ impl Cpu {
         let insn = decoder.decode();
         let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
         builder.push(&insn, head, too_long, &self.config.cost);
-        builder.ended = insn.is_invalid() || ends_block(&insn);
+        // Only the slow form knows where an instruction ends that ends in another page.
+        for op in &mut builder.ops {
+            op.run = dispatch::slow;
+        }
+        builder.ended = true;
         builder.crossing = true;
         Ok(())
     }
@@ -170,8 +174,7 @@ impl Builder {
             ahead += cold.cycles;
             cold.cycles_ahead = ahead;
         }
-        // The last instruction's end, which may lie in the next page.
-        let next = self.cold.last().map_or(0, |cold| cold.insn.next_ip());
+        let next = self.gpa.page_offset() + self.bytes as u64;
         self.ops.push(dispatch::sentinel(next, self.ended));
         Block {
             ops: self.ops.into_boxed_slice(),
