@@ -332,14 +332,15 @@ impl Cpu {
         {
             return Ok(code.gpa);
         }
-        let gpa = self.translate_code(bus, page)?;
+        let gpa = self.translate_code(bus, lin)?;
         self.mmu.code_page = Some(super::tlb::CodePage { lin: page, gpa, user });
         Ok(gpa)
     }
 
-    /// Translates a page for fetching without making it the current one: the second page of an instruction that
-    /// crosses.
-    pub(crate) fn translate_code(&mut self, bus: &mut dyn CpuBus, page: Lin) -> Result<Gpa, Fault> {
+    /// Translates the page of an address for fetching without making it the current one: the second page of an
+    /// instruction that crosses. A page fault names the address itself.
+    pub(crate) fn translate_code(&mut self, bus: &mut dyn CpuBus, lin: Lin) -> Result<Gpa, Fault> {
+        let page = lin.page_base();
         let context = if self.cpl == 3 { Context::User } else { self.system_context() };
         let index = Mmu::code_index(self.cpl == 3, page.0);
         let pcid = self.pcid();
@@ -350,7 +351,7 @@ impl Cpu {
         {
             return Ok(entry.gpa);
         }
-        let entry = self.walk(bus, page, Access::Fetch, context)?;
+        let entry = self.walk(bus, lin, Access::Fetch, context)?;
         self.mmu.has_large |= entry.size_log2 > 12;
         if self.mmu.code[index].replace(entry).is_some() {
             // A link made through the evicted translation would skip the walk that a jump there now costs.
