@@ -36,12 +36,13 @@ pub(super) fn specialise(insn: &Instruction, mode: ModeKey) -> Decoded {
         return cold(insn, SlowForm::Exec(exec::lookup(insn.code()).unwrap_or(exec::undefined)));
     };
     let mut op = operation(insn);
-    if (accesses_memory(insn) && !plain_address(insn, mode)) || (insn.is_stack_instruction() && !mode.is_64())
-    {
-        op.run = dispatch::slow;
+    let address_is_odd = if insn.mnemonic() == Mnemonic::Lea {
+        !covers_result(insn)
     } else {
-        op.run = hot.fast;
-    }
+        accesses_memory(insn) && !plain_address(insn, mode)
+    };
+    let stack_is_odd = insn.is_stack_instruction() && !mode.is_64();
+    op.run = if address_is_odd || stack_is_odd { dispatch::slow } else { hot.fast };
     Decoded { op, slow: SlowForm::Sem(hot.slow) }
 }
 
@@ -62,7 +63,7 @@ pub(super) fn cold(insn: &Instruction, slow: SlowForm) -> Decoded {
     Decoded { op, slow }
 }
 
-/// LEA and hints have a memory operand that they do not access.
+/// Hints have a memory operand that they do not access.
 fn accesses_memory(insn: &Instruction) -> bool {
     insn.op_kinds().any(|kind| kind == OpKind::Memory) && !is_hint(insn.mnemonic())
 }
@@ -78,6 +79,13 @@ fn plain_address(insn: &Instruction, mode: ModeKey) -> bool {
         (Register::None, Register::None) => insn.memory_displ_size() == 8,
         (Register::None, register) | (register, _) => register.size() == 8,
     }
+}
+
+/// Whether LEA's address is at least as wide as its result: then cutting the one to the other is all there is to do.
+fn covers_result(insn: &Instruction) -> bool {
+    let registers = insn.memory_base().size().max(insn.memory_index().size());
+    let address = if registers == 0 { insn.memory_displ_size() as usize } else { registers };
+    address >= insn.op0_register().size()
 }
 
 /// Fills in the operands, by the rules in [`Op`].
@@ -235,7 +243,8 @@ fn width(insn: &Instruction, n: u32) -> Option<Width> {
     }
 }
 
-/// Instructions that do nothing that this machine models.
+/// Instructions that do nothing that this machine models. The opcodes 0F 18 to 0F 1F do nothing on a processor without
+/// the extension that uses them: MPX, shadow stacks (which unwinders probe for with RDSSP), CLDEMOTE.
 fn is_hint(mnemonic: Mnemonic) -> bool {
     matches!(
         mnemonic,
@@ -243,11 +252,25 @@ fn is_hint(mnemonic: Mnemonic) -> bool {
             | Mnemonic::Pause
             | Mnemonic::Endbr32
             | Mnemonic::Endbr64
+            | Mnemonic::Reservednop
+            | Mnemonic::Rdsspd
+            | Mnemonic::Rdsspq
+            | Mnemonic::Cldemote
+            | Mnemonic::Bndcl
+            | Mnemonic::Bndcn
+            | Mnemonic::Bndcu
+            | Mnemonic::Bndldx
+            | Mnemonic::Bndmk
+            | Mnemonic::Bndmov
+            | Mnemonic::Bndstx
             | Mnemonic::Prefetchnta
             | Mnemonic::Prefetcht0
             | Mnemonic::Prefetcht1
             | Mnemonic::Prefetcht2
             | Mnemonic::Prefetchw
+            | Mnemonic::Prefetchwt1
+            | Mnemonic::Prefetchit0
+            | Mnemonic::Prefetchit1
             | Mnemonic::Prefetch
             | Mnemonic::Lfence
             | Mnemonic::Mfence

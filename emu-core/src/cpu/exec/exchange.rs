@@ -3,6 +3,7 @@
 use super::{Exec, operand_width};
 use crate::access::Width;
 use crate::cpu::flags::{Flags, bit};
+use crate::cpu::mmu::Intent;
 use crate::cpu::regs::{RAX, RBX, RCX, RDX};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
@@ -84,12 +85,13 @@ fn cmpxchg8b(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<
 
 fn cmpxchg16b(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     let (seg, at) = cpu.memory_operand(insn);
-    let lin = cpu.linear(seg, at, 16, crate::cpu::mmu::Intent::Update)?;
-    if !lin.0.is_multiple_of(16) {
+    // Comes first, even where the address is not canonical.
+    if !cpu.seg_base_if_used(seg).wrapping_add(at).is_multiple_of(16) {
         return Err(Fault::GP0);
     }
+    let lin = cpu.linear(seg, at, 16, Intent::Update)?;
     let context = cpu.data_context();
-    cpu.probe(bus, lin, 16, crate::cpu::mmu::Intent::Update, context)?;
+    cpu.probe(bus, lin, 16, Intent::Update, context)?;
     let mut bytes = [0; 16];
     cpu.load_bytes_lin(bus, lin, &mut bytes, context)?;
     let dest = u128::from_le_bytes(bytes);

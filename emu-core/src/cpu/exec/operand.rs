@@ -102,10 +102,23 @@ impl Cpu {
         at & address_mask(insn, self.code_size())
     }
 
+    /// Segment of the memory operand. 64-bit mode ignores overrides by ES, CS, SS and DS; what is left of a segment there is
+    /// whether a bad address raises #SS or #GP.
+    pub(crate) fn operand_segment(&self, insn: &Instruction) -> Seg {
+        let seg = Seg::from_iced(insn.memory_segment()).unwrap_or(Seg::Ds);
+        if self.code_size() != CodeSize::Bits64 || matches!(seg, Seg::Fs | Seg::Gs) {
+            seg
+        } else if matches!(insn.memory_base(), Register::RSP | Register::RBP | Register::ESP | Register::EBP)
+        {
+            Seg::Ss
+        } else {
+            Seg::Ds
+        }
+    }
+
     /// Segment and offset of the memory operand.
     pub(crate) fn memory_operand(&self, insn: &Instruction) -> (Seg, u64) {
-        let seg = Seg::from_iced(insn.memory_segment()).unwrap_or(Seg::Ds);
-        (seg, self.effective_address(insn))
+        (self.operand_segment(insn), self.effective_address(insn))
     }
 
     /// Value of operand `n`, a general or segment register, an immediate or memory of `width`, zero-extended to

@@ -129,7 +129,7 @@ fn bound(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), 
 /// AL indexes the table at rBX, by the address size.
 fn xlat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     debug_assert_eq!(insn.op0_kind(), OpKind::Memory);
-    let seg = Seg::from_iced(insn.memory_segment()).unwrap_or(Seg::Ds);
+    let seg = cpu.operand_segment(insn);
     let mask = match insn.memory_base().size() {
         2 => 0xffff,
         4 => 0xffff_ffff,

@@ -31,8 +31,10 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
         Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => {
             |cpu, bus, insn| repeat(cpu, bus, insn, scas)
         }
-        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => |cpu, bus, insn| repeat(cpu, bus, insn, ins),
-        Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => |cpu, bus, insn| repeat(cpu, bus, insn, outs),
+        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => |cpu, bus, insn| repeat_port(cpu, bus, insn, ins),
+        Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => {
+            |cpu, bus, insn| repeat_port(cpu, bus, insn, outs)
+        }
         _ => return None,
     })
 }
@@ -72,7 +74,7 @@ fn shape(cpu: &Cpu, insn: &Instruction) -> Shape {
     let width = Width::from_bytes(insn.memory_size().size()).unwrap_or(Width::B1);
     let down = cpu.system_flags & bit::DF != 0;
     let step = if down { width.bytes().wrapping_neg() } else { width.bytes() };
-    let seg = Seg::from_iced(insn.memory_segment()).unwrap_or(Seg::Ds);
+    let seg = cpu.operand_segment(insn);
     Shape { width, mask, seg, step }
 }
 
@@ -97,6 +99,13 @@ fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -
         }
     }
     Ok(())
+}
+
+/// The permission to use the port is asked for even if the count is zero.
+fn repeat_port(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -> Result<(), Fault> {
+    let width = shape(cpu, insn).width;
+    cpu.check_io(bus, cpu.gpr(RDX) as u16, width)?;
+    repeat(cpu, bus, insn, body)
 }
 
 /// Sets RSI, RDI or RCX by the address size's rules for partial registers.
@@ -185,7 +194,6 @@ fn scas(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool
 /// The destination must be writable before the port is read: a port may not be read twice.
 fn ins(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
     let port = cpu.gpr(RDX) as u16;
-    cpu.check_io(bus, port, shape.width)?;
     let at = cpu.gpr(RDI) & shape.mask;
     let lin = cpu.linear(Seg::Es, at, shape.width.bytes(), Intent::Write)?;
     let context = cpu.data_context();
@@ -198,7 +206,6 @@ fn ins(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>
 
 fn outs(cpu: &mut Cpu, bus: &mut dyn CpuBus, shape: Shape) -> Result<Option<bool>, Fault> {
     let port = cpu.gpr(RDX) as u16;
-    cpu.check_io(bus, port, shape.width)?;
     let value = load_source(cpu, bus, shape)?;
     cpu.port_out(bus, port, shape.width, value);
     advance(cpu, RSI, shape);

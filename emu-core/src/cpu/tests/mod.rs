@@ -1,7 +1,10 @@
 //! The processor's tests: programs in machine code on a bus of memory and nothing else.
 
 mod engine;
+mod general;
 
+use super::control::cr0;
+use super::regs::{Seg, Segment, rights};
 use super::{Cpu, CpuConfig};
 use crate::addr::Gpa;
 use crate::testing::{FlatBus, identity_map, long_mode};
@@ -23,6 +26,37 @@ fn long(program: &[u8]) -> (Box<Cpu>, FlatBus) {
     long_mode(&mut cpu, Gpa(TABLES));
     cpu.set_rip(CODE);
     cpu.set_gpr(4, STACK);
+    (cpu, bus)
+}
+
+/// A processor in flat 32-bit protected mode, without paging, at [`CODE`] with `program` there.
+fn protected(program: &[u8]) -> (Box<Cpu>, FlatBus) {
+    let mut bus = FlatBus::new(16 << 20);
+    bus.put(CODE, program);
+    let mut cpu = Cpu::new(CpuConfig::default());
+    cpu.set_control(cr0::PE, 0, 0, 0);
+    let data = rights::P | rights::S | rights::RW | rights::ACCESSED | rights::DB | rights::G;
+    for seg in Seg::ALL {
+        let (selector, rights) = if seg == Seg::Cs { (8, data | rights::CODE) } else { (16, data) };
+        cpu.set_seg(seg, 0, Segment { selector, limit: u32::MAX, rights, null: false });
+    }
+    cpu.set_rip(CODE);
+    cpu.set_gpr(4, STACK);
+    (cpu, bus)
+}
+
+/// Where real-mode programs start: offset 0x100 of a segment at 0x2000; the others are at 0.
+const REAL_CODE: u64 = 0x2_0100;
+
+/// A processor in real mode at [`REAL_CODE`] with `program` there, and its stack below 0x8000.
+fn real(program: &[u8]) -> (Box<Cpu>, FlatBus) {
+    let mut bus = FlatBus::new(1 << 20);
+    bus.put(REAL_CODE, program);
+    let mut cpu = Cpu::new(CpuConfig::default());
+    let code = Segment { selector: 0x2000, ..*cpu.seg(Seg::Cs) };
+    cpu.set_seg(Seg::Cs, 0x2_0000, code);
+    cpu.set_rip(0x100);
+    cpu.set_gpr(4, 0x8000);
     (cpu, bus)
 }
 
