@@ -25,9 +25,9 @@ mod tests;
 pub use bus::{ApicGp, Attention, CpuBus, Reply, Stamp};
 pub use engine::{CpuConfig, EngineStats, Exit};
 pub use fault::Fault;
-pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
+pub use mmu::{MmuStats, Translation};
 pub use state::{CpuRestoreError, CpuState};
-pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
+pub use system::{CpuidModel, Msrs};
 
 use crate::access::Width;
 use crate::time::VirtTime;
@@ -248,6 +248,31 @@ impl Cpu {
     /// Sets a general register, 0-15.
     pub fn set_gpr(&mut self, index: u8, value: u64) {
         self.regs[(index & 15) as usize] = value;
+    }
+
+    /// A vector register's low half, 0-15.
+    #[must_use]
+    pub fn xmm_bits(&self, index: u8) -> u128 {
+        let [low, high, ..] = self.vectors.ymm[(index & 15) as usize];
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// Sets a vector register's low half, 0-15; the upper stays.
+    pub fn set_xmm_bits(&mut self, index: u8, value: u128) {
+        let register = &mut self.vectors.ymm[(index & 15) as usize];
+        register[0] = value as u64;
+        register[1] = (value >> 64) as u64;
+    }
+
+    /// MXCSR.
+    #[must_use]
+    pub fn mxcsr(&self) -> u32 {
+        self.vectors.mxcsr
+    }
+
+    /// Loads MXCSR; callers leave reserved bits clear.
+    pub fn set_mxcsr(&mut self, value: u32) {
+        self.vectors.mxcsr = value;
     }
 
     /// The next instruction's offset in CS.

@@ -1,0 +1,65 @@
+//! A case: one instruction, the state it starts in and the memory it may touch; and what became of them.
+//!
+//! The sandbox lies at the same linear addresses in this process and in the guest: two pages of code, full of INT3
+//! around the instruction; two pages of data, then one that may only be read; nothing else near them.
+
+/// Linear address of the code pages.
+pub(crate) const CODE: u64 = 0x1000_0000;
+/// Their length.
+pub(crate) const CODE_LEN: usize = 0x2000;
+/// Linear address of the data pages.
+pub(crate) const DATA: u64 = 0x1001_0000;
+/// Length of those that may be written.
+pub(crate) const WRITABLE_LEN: usize = 0x2000;
+/// Length of the one behind them that may only be read.
+pub(crate) const READ_ONLY_LEN: usize = 0x1000;
+/// Base of GS. FS belongs to the host's C library, so no case uses it.
+pub(crate) const GS_BASE: u64 = 0x0800_0000;
+/// Fills the code pages: whatever the instruction does, what follows it ends the case.
+pub(crate) const INT3: u8 = 0xcc;
+
+/// What the page that may only be read holds.
+pub(crate) fn read_only_bytes() -> Vec<u8> {
+    (0..READ_ONLY_LEN).map(|n| (n * 7) as u8 ^ (n >> 8) as u8).collect()
+}
+
+/// What a program sees of the processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8-R15.
+    pub(crate) gprs: [u64; 16],
+    /// RIP.
+    pub(crate) rip: u64,
+    /// RFLAGS.
+    pub(crate) rflags: u64,
+    /// XMM0-15.
+    pub(crate) xmm: [u128; 16],
+    /// MXCSR.
+    pub(crate) mxcsr: u32,
+}
+
+/// One instruction to try.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// Before it; RIP is where it lies.
+    pub(crate) state: State,
+    /// Its bytes.
+    pub(crate) code: Vec<u8>,
+    /// The writable data pages.
+    pub(crate) memory: Vec<u8>,
+}
+
+/// How it ended: always with an exception, that of the INT3 behind it if nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Registers as the exception left them.
+    pub(crate) state: State,
+    /// The exception.
+    pub(crate) vector: u8,
+    /// Its error code; 0 if it has none.
+    pub(crate) error: u32,
+    /// CR2; 0 unless it is a page fault.
+    pub(crate) cr2: u64,
+    /// The writable data pages.
+    pub(crate) memory: Vec<u8>,
+}

@@ -1,0 +1,113 @@
+//! What must be equal.
+
+use crate::case::{Case, Outcome};
+use iced_x86::{Instruction, Mnemonic, RflagsBits};
+
+const PAGE_FAULT: u8 = 14;
+const ALIGNMENT: u8 = 17;
+const GENERAL_PROTECTION: u8 = 13;
+const BREAKPOINT: u8 = 3;
+/// Arithmetic flags, DF, AC.
+const COMPARED_FLAGS: u64 = 0x4_0cd5;
+/// Where Linux ends what programs may use.
+const TASK_END: u64 = 0x7fff_ffff_f000;
+/// P in a page fault's error code.
+const PRESENT: u32 = 1;
+
+/// Flags that the manual leaves undefined, at their places in RFLAGS.
+fn undefined_flags(insn: &Instruction) -> u64 {
+    let undefined = insn.rflags_undefined();
+    [
+        (RflagsBits::CF, 0),
+        (RflagsBits::PF, 2),
+        (RflagsBits::AF, 4),
+        (RflagsBits::ZF, 6),
+        (RflagsBits::SF, 7),
+        (RflagsBits::OF, 11),
+    ]
+    .iter()
+    .filter(|(bit, _)| undefined & bit != 0)
+    .fold(0, |mask, (_, place)| mask | 1 << place)
+}
+
+/// Whether the manual leaves the result undefined: BSWAP of 16 bits, and double shifts of 16 bits by more than 16.
+pub(crate) fn result_is_undefined(insn: &Instruction, case: &Case) -> bool {
+    let sixteen = insn.op0_register().size() == 2 || insn.memory_size().size() == 2;
+    match insn.mnemonic() {
+        Mnemonic::Bswap => sixteen,
+        Mnemonic::Shld | Mnemonic::Shrd => {
+            let by_cl = insn.op2_kind() == iced_x86::OpKind::Register;
+            let count = if by_cl { case.state.gprs[1] } else { insn.immediate(2) };
+            sixteen && count & 31 > 16
+        }
+        _ => false,
+    }
+}
+
+/// Where an instruction can raise two faults processors disagree on which: of a call AMD's raise that of the push, Intel's
+/// that of a target that is not canonical; CMPS may look at either operand first. AMD's also check the alignment of the
+/// place where ENTER leaves the stack pointer.
+fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool {
+    let both = host.vector != BREAKPOINT && ours.vector != BREAKPOINT;
+    match insn.mnemonic() {
+        Mnemonic::Call => both && ours.vector == GENERAL_PROTECTION,
+        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => {
+            both && host.state.gprs == ours.state.gprs
+        }
+        Mnemonic::Enter => host.vector == ALIGNMENT,
+        _ => false,
+    }
+}
+
+/// How the host's outcome differs from ours, a line for each difference. `all_flags` compares undefined flags too.
+pub(crate) fn differences(
+    insn: &Instruction,
+    host: &Outcome,
+    ours: &Outcome,
+    all_flags: bool,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if is_another_fault(insn, host, ours) {
+        return lines;
+    }
+    let mut line = |what: &str, host: u64, ours: u64| {
+        if host != ours {
+            lines.push(format!("{what}: host {host:#x}, ours {ours:#x}"));
+        }
+    };
+    line("vector", host.vector.into(), ours.vector.into());
+    line("rip", host.state.rip, ours.state.rip);
+    if host.vector == ours.vector {
+        // Linux does not tell programs whether a kernel address is mapped.
+        let hidden = if host.vector == PAGE_FAULT && host.cr2 >= TASK_END { PRESENT } else { 0 };
+        line("error code", (host.error | hidden).into(), (ours.error | hidden).into());
+        line("cr2", host.cr2, ours.cr2);
+    }
+    const NAMES: [&str; 16] = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+        "r14", "r15",
+    ];
+    for (name, (host, ours)) in NAMES.iter().zip(host.state.gprs.iter().zip(ours.state.gprs)) {
+        line(name, *host, ours);
+    }
+    let done = host.vector == BREAKPOINT;
+    let undefined = if done && !all_flags { undefined_flags(insn) } else { 0 };
+    let mask = COMPARED_FLAGS & !undefined;
+    line("rflags", host.state.rflags & mask, ours.state.rflags & mask);
+    for (n, (host, ours)) in host.state.xmm.iter().zip(ours.state.xmm).enumerate() {
+        line(&format!("xmm{n} low"), *host as u64, ours as u64);
+        line(&format!("xmm{n} high"), (host >> 64) as u64, (ours >> 64) as u64);
+    }
+    line("mxcsr", host.state.mxcsr.into(), ours.state.mxcsr.into());
+    // A frame that ENTER could not finish may lie below the stack pointer or not.
+    let half_done = insn.mnemonic() == Mnemonic::Enter && !done;
+    if let Some(at) = (0..host.memory.len()).find(|at| host.memory[*at] != ours.memory[*at])
+        && !half_done
+    {
+        let at = at & !7;
+        let quad =
+            |memory: &[u8]| memory[at..at + 8].iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        line(&format!("memory at data+{at:#x}"), quad(&host.memory), quad(&ours.memory));
+    }
+    lines
+}

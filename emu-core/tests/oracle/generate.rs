@@ -1,0 +1,402 @@
+//! Makes cases: random encodings of a given instruction, and registers that lead its memory operand to where it gets
+//! interesting.
+
+use crate::case::{CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN};
+use crate::rng::Rng;
+use iced_x86::{
+    Code, ConstantOffsets, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic, OpCodeTableKind,
+    OpKind, Register,
+};
+
+const RAX: usize = 0;
+const RCX: usize = 1;
+const RDX: usize = 2;
+const RSP: usize = 4;
+const RBP: usize = 5;
+const RSI: usize = 6;
+const RDI: usize = 7;
+const INSN_MAX: usize = 15;
+/// CF, PF, AF, ZF, SF, OF, DF.
+const FLAGS: u64 = 0xcd5;
+const ALIGNMENT_CHECK: u64 = 1 << 18;
+/// IF and the bit that is always set.
+const FLAGS_SET: u64 = 0x202;
+
+/// A case of `code`; the instruction comes with it. `None` if the dice fell so that the encoding means something else.
+pub(crate) fn generate(code: Code, rng: &mut Rng) -> Option<(Case, Instruction)> {
+    let rip = place(rng);
+    let mut bytes = encode(code, rng);
+    let (insn, offsets) = decode(&bytes, rip)?;
+    if insn.code() != code || insn.segment_prefix() == Register::FS || unsafe_here(&insn, &bytes) {
+        return None;
+    }
+    bytes.truncate(insn.len());
+    let mut maker = Maker { rng, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
+    maker.fill();
+    maker.aim();
+    maker.aim_implicit();
+    maker.aim_branch()?;
+    let (insn, _) = decode(&maker.bytes, rip)?;
+    if insn.code() != code || insn.len() != maker.bytes.len() || splits_a_lock(&insn, &maker.state) {
+        return None;
+    }
+    let Maker { bytes, mut state, memory, .. } = maker;
+    state.rip = rip;
+    Some((Case { state, code: bytes, memory }, insn))
+}
+
+fn blank() -> State {
+    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, xmm: [0; 16], mxcsr: 0x1f80 }
+}
+
+/// Mostly in the middle of the code, sometimes across the two pages.
+fn place(rng: &mut Rng) -> u64 {
+    let offset = if rng.percent(10) { 0xff0 + rng.below(20) } else { 0x800 + rng.below(64) };
+    CODE + offset
+}
+
+/// Decodes as the processor will, at its true address.
+pub(crate) fn decode(bytes: &[u8], rip: u64) -> Option<(Instruction, ConstantOffsets)> {
+    let mut decoder = Decoder::with_ip(64, bytes, rip, DecoderOptions::NONE);
+    let insn = decoder.decode();
+    let offsets = decoder.get_constant_offsets(&insn);
+    (!insn.is_invalid()).then_some((insn, offsets))
+}
+
+/// Encodings on which Intel's and AMD's processors differ: an operand-size prefix on a near branch, PAUSE with REX.B (an
+/// XCHG for AMD), a repeat prefix on a LOOP; and F3 before BSF and BSR, which newer ones take for TZCNT and LZCNT.
+fn unsafe_here(insn: &Instruction, bytes: &[u8]) -> bool {
+    (insn.mnemonic() == Mnemonic::Pause && bytes[..insn.len()].iter().any(|byte| byte & 0xf1 == 0x41))
+        || insn.op_kinds().any(|kind| kind == OpKind::NearBranch16)
+        || (insn.has_rep_prefix() && matches!(insn.mnemonic(), Mnemonic::Bsf | Mnemonic::Bsr))
+        || ((insn.has_rep_prefix() || insn.has_repne_prefix())
+            && matches!(insn.mnemonic(), Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne))
+}
+
+/// Prefixes, opcode and fifteen random bytes behind it, of which the decoder takes what it needs.
+fn encode(code: Code, rng: &mut Rng) -> Vec<u8> {
+    let op = code.op_code();
+    let mut bytes = Vec::new();
+    if op.operand_size() == 16 || op.mandatory_prefix() == MandatoryPrefix::P66 {
+        bytes.push(0x66);
+    }
+    if op.address_size() == 32 || (op.address_size() == 0 && rng.percent(10)) {
+        bytes.push(0x67);
+    }
+    match op.mandatory_prefix() {
+        MandatoryPrefix::PF2 => bytes.push(0xf2),
+        MandatoryPrefix::PF3 => bytes.push(0xf3),
+        MandatoryPrefix::None | MandatoryPrefix::PNP | MandatoryPrefix::P66 => {
+            if rng.percent(if op.can_use_rep_prefix() { 60 } else { 2 }) {
+                bytes.push(rng.pick(&[0xf2, 0xf3]));
+            }
+        }
+    }
+    if rng.percent(if op.can_use_lock_prefix() { 15 } else { 1 }) {
+        bytes.push(0xf0);
+    }
+    if rng.percent(12) {
+        bytes.push(rng.pick(&[0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
+    }
+    let wide = op.operand_size() == 64 && !op.default_op_size64();
+    if wide || rng.percent(50) {
+        bytes.push(0x40 | rng.below(8) as u8 | u8::from(wide || rng.percent(20)) << 3);
+    }
+    match op.table() {
+        OpCodeTableKind::T0F => bytes.push(0x0f),
+        OpCodeTableKind::T0F38 => bytes.extend([0x0f, 0x38]),
+        OpCodeTableKind::T0F3A => bytes.extend([0x0f, 0x3a]),
+        _ => {}
+    }
+    if op.op_code_len() == 2 {
+        bytes.push((op.op_code() >> 8) as u8);
+    }
+    // Where the opcode holds a register's number it is the first of eight.
+    let first = op.op_code() as u8;
+    let holds_register = (0..op.op_count()).any(|n| format!("{:?}", op.op_kind(n)).ends_with("_opcode"));
+    bytes.push(if holds_register { first + rng.below(8) as u8 } else { first });
+    let mut tail: [u8; INSN_MAX] = std::array::from_fn(|_| rng.next() as u8);
+    if op.group_index() >= 0 {
+        tail[0] = tail[0] & !0x38 | (op.group_index() as u8) << 3;
+    }
+    bytes.extend(tail);
+    bytes
+}
+
+/// A locked access across cache lines makes some kernels punish the process.
+fn splits_a_lock(insn: &Instruction, state: &State) -> bool {
+    let locks = insn.has_lock_prefix() || insn.mnemonic() == Mnemonic::Xchg;
+    if !locks || !insn.op_kinds().any(|kind| kind == OpKind::Memory) {
+        return false;
+    }
+    if matches!(insn.mnemonic(), Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && insn.op1_kind() == OpKind::Register
+    {
+        // The bit string reaches elsewhere; only its alignment counts.
+        return !operand_address(insn, state).is_multiple_of(8);
+    }
+    let at = operand_address(insn, state);
+    at % 64 + insn.memory_size().size() as u64 > 64
+}
+
+fn register(state: &State, register: Register) -> u64 {
+    let value = state.gprs[register.full_register().number()];
+    match register.size() {
+        1 => value & 0xff,
+        4 => value & 0xffff_ffff,
+        _ => value,
+    }
+}
+
+/// Linear address of the memory operand.
+fn operand_address(insn: &Instruction, state: &State) -> u64 {
+    let mut at = insn.memory_displacement64();
+    if !insn.is_ip_rel_memory_operand() {
+        if insn.memory_base() != Register::None {
+            at = at.wrapping_add(register(state, insn.memory_base()));
+        }
+        if insn.memory_index() != Register::None {
+            let index = register(state, insn.memory_index());
+            at = at.wrapping_add(index.wrapping_mul(u64::from(insn.memory_index_scale())));
+        }
+    }
+    if address_bits(insn) == 32 {
+        at &= 0xffff_ffff;
+    }
+    at.wrapping_add(segment_base(insn))
+}
+
+fn segment_base(insn: &Instruction) -> u64 {
+    if insn.memory_segment() == Register::GS { GS_BASE } else { 0 }
+}
+
+fn address_bits(insn: &Instruction) -> u32 {
+    let short = insn.memory_base().size() == 4 || insn.memory_index().size() == 4;
+    let none = insn.memory_base() == Register::None && insn.memory_index() == Register::None;
+    if short || (none && insn.memory_displ_size() == 4) { 32 } else { 64 }
+}
+
+struct Maker<'a> {
+    rng: &'a mut Rng,
+    rip: u64,
+    bytes: Vec<u8>,
+    insn: Instruction,
+    offsets: ConstantOffsets,
+    state: State,
+    memory: Vec<u8>,
+}
+
+impl Maker<'_> {
+    /// Random registers, flags and memory.
+    fn fill(&mut self) {
+        for n in 0..16 {
+            self.state.gprs[n] = self.rng.value();
+        }
+        self.state.rflags |= self.rng.next() & FLAGS;
+        if self.rng.percent(3) {
+            self.state.rflags |= ALIGNMENT_CHECK;
+        }
+        for chunk in self.memory.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&self.rng.next().to_le_bytes());
+        }
+        self.state.gprs[RSP] = self.stack_target();
+        if matches!(self.insn.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) && self.rng.percent(60) {
+            // Else nearly every quotient overflows.
+            let divisor_like = self.rng.value();
+            self.state.gprs[RDX] = self.rng.pick(&[0, 0, u64::MAX, divisor_like >> 40]);
+        }
+    }
+
+    /// Where an access of `len` bytes is worth trying.
+    fn target(&mut self, len: u64) -> u64 {
+        let writable = WRITABLE_LEN as u64;
+        let near = |rng: &mut Rng, at: u64| at.wrapping_sub(len).wrapping_add(rng.below(2 * len.max(4)));
+        match self.rng.below(100) {
+            0..60 => DATA + 64 + self.rng.below(writable - 128),
+            60..70 => DATA + (64 + self.rng.below(writable - 128)) / len.max(1) * len.max(1),
+            70..78 => near(self.rng, DATA + 0x1000),
+            78..84 => near(self.rng, DATA + writable),
+            84..88 => near(self.rng, DATA + writable + READ_ONLY_LEN as u64),
+            88..91 => near(self.rng, DATA),
+            91..94 => DATA + writable + self.rng.below(READ_ONLY_LEN as u64),
+            94..96 => CODE + self.rng.below(CODE_LEN as u64),
+            96..98 => DATA + 0x8000 + self.rng.below(0x1000),
+            _ => near(self.rng, 1 << 47),
+        }
+    }
+
+    fn stack_target(&mut self) -> u64 {
+        let at = self.target(8);
+        if self.rng.percent(70) { at & !7 } else { at }
+    }
+
+    /// Puts a value into the data pages, if it lies there.
+    fn put(&mut self, at: u64, value: &[u8]) {
+        let offset = at.wrapping_sub(DATA) as usize;
+        if let Some(place) = self.memory.get_mut(offset..).and_then(|rest| rest.get_mut(..value.len())) {
+            place.copy_from_slice(value);
+        }
+    }
+
+    /// Makes the explicit memory operand lead to a target, by its displacement or a register.
+    fn aim(&mut self) {
+        if !self.insn.op_kinds().any(|kind| kind == OpKind::Memory) {
+            return;
+        }
+        let target = self.target(self.insn.memory_size().size() as u64);
+        let (base, index) = (self.insn.memory_base(), self.insn.memory_index());
+        let scale = u64::from(self.insn.memory_index_scale());
+        let offset = target.wrapping_sub(segment_base(&self.insn));
+        if self.insn.is_ip_rel_memory_operand() {
+            self.patch_displacement(offset.wrapping_sub(self.insn.next_ip()));
+        } else if base == Register::None && index == Register::None {
+            self.patch_displacement(offset);
+        } else if base != Register::None && base != index {
+            let scaled =
+                if index == Register::None { 0 } else { register(&self.state, index).wrapping_mul(scale) };
+            let rest = offset.wrapping_sub(scaled).wrapping_sub(self.insn.memory_displacement64());
+            self.set_address_register(base, rest);
+        } else {
+            let times = if base == Register::None { scale } else { scale + 1 };
+            let rest = offset.wrapping_sub(self.insn.memory_displacement64());
+            let rest = if index.size() == 4 { rest & 0xffff_ffff } else { rest };
+            self.set_address_register(index, rest / times);
+        }
+        self.aim_operands(target);
+    }
+
+    /// With 32-bit addresses the upper half must not matter.
+    fn set_address_register(&mut self, register: Register, value: u64) {
+        let full = &mut self.state.gprs[register.full_register().number()];
+        *full =
+            if register.size() == 4 { value & 0xffff_ffff | self.rng.next() & !0xffff_ffff } else { value };
+    }
+
+    fn patch_displacement(&mut self, value: u64) {
+        let (at, len) = (self.offsets.displacement_offset(), self.offsets.displacement_size());
+        self.bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+    }
+
+    /// Other operands that make something happen at `target`.
+    fn aim_operands(&mut self, target: u64) {
+        match self.insn.mnemonic() {
+            Mnemonic::Cmpxchg | Mnemonic::Cmpxchg8b if self.rng.percent(50) => {
+                let low = self.state.gprs[RAX] & 0xffff_ffff;
+                let pair = match self.insn.mnemonic() {
+                    Mnemonic::Cmpxchg8b => self.state.gprs[RDX] << 32 | low,
+                    _ => self.state.gprs[RAX],
+                };
+                self.put(target, &pair.to_le_bytes());
+            }
+            Mnemonic::Cmpxchg16b if self.rng.percent(50) => {
+                let (low, high) = (self.state.gprs[RAX], self.state.gprs[RDX]);
+                self.put(target, &[low.to_le_bytes(), high.to_le_bytes()].concat());
+            }
+            Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc
+                if self.insn.op1_kind() == OpKind::Register && self.rng.percent(80) =>
+            {
+                // A bit not too far away.
+                let address = [self.insn.memory_base(), self.insn.memory_index()];
+                let index = self.insn.op1_register();
+                if address.iter().all(|register| register.full_register() != index.full_register()) {
+                    let near = self.rng.below(0x8000).wrapping_sub(0x4000);
+                    self.state.gprs[index.full_register().number()] = near;
+                }
+            }
+            Mnemonic::Jmp | Mnemonic::Call => {
+                let to = self.branch_target();
+                self.put(target, &to.to_le_bytes());
+            }
+            _ => {
+                let value = self.rng.value();
+                self.put(target, &value.to_le_bytes());
+            }
+        }
+    }
+
+    /// Registers that an instruction uses without naming them.
+    fn aim_implicit(&mut self) {
+        let insn = self.insn;
+        if insn.is_string_instruction() {
+            let len = insn.memory_size().size() as u64;
+            for (register, base) in [(RSI, segment_base(&insn)), (RDI, 0)] {
+                let at = self.target(len).wrapping_sub(base);
+                let upper = if self.rng.percent(50) && is_short_string(&insn) { self.rng.next() } else { 0 };
+                self.state.gprs[register] = at | upper & !0xffff_ffff;
+            }
+            let most = if self.rng.percent(20) { 700 } else { 20 };
+            let count = self.rng.below(most);
+            let upper = if is_short_string(&insn) { self.rng.next() & !0xffff_ffff } else { 0 };
+            self.state.gprs[RCX] = count | upper;
+            if self.rng.percent(50) {
+                let at = self.state.gprs[RDI] & 0xffff_ffff;
+                let run = [self.state.gprs[RAX] as u8; 128];
+                self.put(at, &run);
+                self.put(self.state.gprs[RSI] & 0xffff_ffff, &run);
+            }
+        }
+        match insn.mnemonic() {
+            Mnemonic::Leave => self.state.gprs[RBP] = self.stack_target(),
+            Mnemonic::Enter => {
+                self.state.gprs[RBP] = self.stack_target();
+                if self.rng.percent(70) {
+                    let at = self.offsets.immediate_offset();
+                    self.bytes[at + 1] = 0;
+                }
+            }
+            Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne if self.rng.percent(50) => {
+                self.state.gprs[RCX] = self.rng.below(3) | self.rng.pick(&[0, 1 << 32]);
+            }
+            Mnemonic::Jrcxz | Mnemonic::Jecxz if self.rng.percent(50) => {
+                self.state.gprs[RCX] = self.rng.pick(&[0, 1 << 32]);
+            }
+            Mnemonic::Ret => {
+                let to = self.branch_target();
+                self.put(self.state.gprs[RSP], &to.to_le_bytes());
+            }
+            Mnemonic::Jmp | Mnemonic::Call if insn.op0_kind() == OpKind::Register => {
+                let to = self.branch_target();
+                self.state.gprs[insn.op0_register().full_register().number()] = to;
+            }
+            _ => {}
+        }
+    }
+
+    /// Somewhere in the code, but not into the instruction itself: what it would execute there is not known.
+    fn branch_target(&mut self) -> u64 {
+        match self.rng.below(20) {
+            0 => DATA + self.rng.below(WRITABLE_LEN as u64),
+            1 => DATA + 0x8000 + self.rng.below(0x1000),
+            _ => loop {
+                let to = CODE + self.rng.below(CODE_LEN as u64);
+                if !(self.rip..self.rip + INSN_MAX as u64).contains(&to) {
+                    return to;
+                }
+            },
+        }
+    }
+
+    /// Relative branches likewise.
+    fn aim_branch(&mut self) -> Option<()> {
+        if !self.insn.op_kinds().any(|kind| kind == OpKind::NearBranch64) {
+            return Some(());
+        }
+        let (at, len) = (self.offsets.immediate_offset(), self.offsets.immediate_size());
+        let (next, own) = (self.insn.next_ip(), self.rip..self.insn.next_ip());
+        let relative = if len == 1 {
+            i64::from(self.rng.next() as i8)
+        } else {
+            self.branch_target().wrapping_sub(next) as i64
+        };
+        if own.contains(&next.wrapping_add(relative as u64)) {
+            return None;
+        }
+        self.bytes[at..at + len].copy_from_slice(&relative.to_le_bytes()[..len]);
+        Some(())
+    }
+}
+
+/// Whether a string instruction has 32-bit addresses.
+fn is_short_string(insn: &Instruction) -> bool {
+    insn.op_kinds().any(|kind| matches!(kind, OpKind::MemorySegESI | OpKind::MemoryESEDI))
+}

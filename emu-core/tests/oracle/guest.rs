@@ -1,0 +1,217 @@
+//! Runs a case on our processor: at CPL 3 in 64-bit mode, under a kernel that is nothing but a descriptor table and one
+//! OUT for each exception.
+
+use crate::case::{
+    CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, WRITABLE_LEN, read_only_bytes,
+};
+use emu_core::cpu::control::{cr0, cr4, efer};
+use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};
+use emu_core::cpu::{Cpu, CpuConfig, Exit};
+use emu_core::testing::FlatBus;
+use emu_core::{Gpa, PAGE_SIZE, VirtTime};
+
+/// Where physical memory is mapped for the kernel.
+const KERNEL: u64 = 0xffff_8000_0000_0000;
+/// Physical addresses: page tables grow from the first.
+const TABLES: u64 = 0x1000;
+const GDT: u64 = 0x4_0000;
+const IDT: u64 = 0x4_1000;
+const TSS: u64 = 0x4_2000;
+const STACK_TOP: u64 = 0x4_4000;
+const HANDLERS: u64 = 0x4_4000;
+const KERNEL_END: u64 = 0x4_5000;
+const CODE_AT: u64 = 0x5_0000;
+const DATA_AT: u64 = 0x6_0000;
+const MEMORY: u64 = 0x10_0000;
+/// Bytes from one handler to the next.
+const HANDLER_STEP: u64 = 16;
+
+/// Selectors as Linux has them, so that a pushed or moved one is the same.
+const KERNEL_CS: u16 = 0x10;
+const USER_SS: u16 = 0x2b;
+const USER_CS: u16 = 0x33;
+const TSS_SELECTOR: u16 = 0x40;
+
+/// A case never takes more instructions: iterations of a repeated one, INT3, OUT.
+const INSNS_MAX: u64 = 100_000;
+
+mod entry {
+    pub(crate) const P: u64 = 1;
+    pub(crate) const RW: u64 = 2;
+    pub(crate) const US: u64 = 4;
+    pub(crate) const XD: u64 = 1 << 63;
+}
+
+/// Our processor.
+pub(crate) struct Guest {
+    cpu: Box<Cpu>,
+    bus: FlatBus,
+    last: (u64, usize),
+    next_table: u64,
+}
+
+impl Guest {
+    /// A processor under its kernel.
+    pub(crate) fn new() -> Self {
+        let mut guest = Self {
+            cpu: Cpu::new(CpuConfig::default()),
+            bus: FlatBus::new(MEMORY),
+            last: (CODE_AT, 0),
+            next_table: TABLES + PAGE_SIZE,
+        };
+        for page in (0..KERNEL_END).step_by(PAGE_SIZE as usize) {
+            guest.map(KERNEL + page, page, entry::RW);
+        }
+        for page in (0..CODE_LEN as u64).step_by(PAGE_SIZE as usize) {
+            guest.map(CODE + page, CODE_AT + page, entry::US);
+        }
+        for page in (0..(WRITABLE_LEN + READ_ONLY_LEN) as u64).step_by(PAGE_SIZE as usize) {
+            let writable = if page < WRITABLE_LEN as u64 { entry::RW } else { 0 };
+            guest.map(DATA + page, DATA_AT + page, entry::US | entry::XD | writable);
+        }
+        guest.bus.put(CODE_AT, &[INT3; CODE_LEN]);
+        guest.bus.put(DATA_AT + WRITABLE_LEN as u64, &read_only_bytes());
+        guest.write_kernel();
+        guest.enter();
+        guest
+    }
+
+    /// Maps a page.
+    fn map(&mut self, lin: u64, gpa: u64, bits: u64) {
+        let mut table = TABLES;
+        for shift in [39, 30, 21] {
+            let at = table + (lin >> shift & 0x1ff) * 8;
+            let mut next = self.read(at);
+            if next == 0 {
+                next = self.next_table | entry::P | entry::RW | entry::US;
+                self.next_table += PAGE_SIZE;
+                assert!(self.next_table <= GDT, "room for tables");
+                self.bus.put(at, &next.to_le_bytes());
+            }
+            table = next & !(PAGE_SIZE - 1);
+        }
+        self.bus.put(table + (lin >> 12 & 0x1ff) * 8, &(gpa | bits | entry::P).to_le_bytes());
+    }
+
+    fn read(&self, gpa: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.bus.mem.read(Gpa(gpa), &mut bytes).expect("inside memory");
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Descriptors, gates and handlers.
+    fn write_kernel(&mut self) {
+        // Kernel code and data, 32-bit user code, user data and code: flat.
+        let descriptors: [u64; 7] = [
+            0,
+            0,
+            0x00af_9b00_0000_ffff,
+            0x00cf_9300_0000_ffff,
+            0x00cf_fb00_0000_ffff,
+            0x00cf_f300_0000_ffff,
+            0x00af_fb00_0000_ffff,
+        ];
+        for (n, descriptor) in (0..).zip(descriptors) {
+            self.bus.put(GDT + n * 8, &descriptor.to_le_bytes());
+        }
+        self.bus.put(TSS + 4, &(KERNEL + STACK_TOP).to_le_bytes());
+        // No I/O map: it would start behind the segment.
+        self.bus.put(TSS + 0x66, &0x68u16.to_le_bytes());
+        for vector in 0..256 {
+            let handler = KERNEL + HANDLERS + vector * HANDLER_STEP;
+            // A present interrupt gate that INT3 may use.
+            let low =
+                handler & 0xffff | u64::from(KERNEL_CS) << 16 | 0xee00 << 32 | (handler >> 16 & 0xffff) << 48;
+            self.bus.put(IDT + vector * 16, &low.to_le_bytes());
+            self.bus.put(IDT + vector * 16 + 8, &(handler >> 32).to_le_bytes());
+            // out 0xf4, al
+            self.bus.put(HANDLERS + vector * HANDLER_STEP, &[0xe6, 0xf4]);
+        }
+    }
+
+    fn enter(&mut self) {
+        let controls = cr0::PE | cr0::PG | cr0::WP | cr0::NE | cr0::AM | cr0::MP;
+        let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+        self.cpu.set_control(controls, TABLES, extensions, efer::LME | efer::NXE | efer::SCE);
+        self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 7 - 1 });
+        self.cpu.set_idtr(TableRegister { base: KERNEL + IDT, limit: 0xfff });
+        let busy = 11;
+        self.cpu.set_tr(SystemSegment {
+            selector: TSS_SELECTOR,
+            base: KERNEL + TSS,
+            limit: 0x67,
+            rights: rights::P | busy,
+            null: false,
+        });
+    }
+
+    /// Executes the case.
+    pub(crate) fn run(&mut self, case: &Case) -> Outcome {
+        self.bus.put(self.last.0, &vec![INT3; self.last.1]);
+        self.last = (case.state.rip - CODE + CODE_AT, case.code.len());
+        self.bus.put(self.last.0, &case.code);
+        self.bus.put(DATA_AT, &case.memory);
+        self.bus.out.clear();
+        self.bus.records.clear();
+        self.load(&case.state);
+        let limit = self.cpu.insns() + INSNS_MAX;
+        let exit = self.cpu.run(&mut self.bus, VirtTime(u64::MAX), limit);
+        assert_eq!(exit, Exit::Device, "{:x?} ends in a handler, not at {:#x}", case.code, self.cpu.rip());
+        self.take()
+    }
+
+    fn load(&mut self, state: &State) {
+        let data = rights::P | rights::S | rights::RW | rights::ACCESSED | rights::DB | rights::G | 3 << 5;
+        let code = data & !rights::DB | rights::CODE | rights::L;
+        for seg in Seg::ALL {
+            let base = if seg == Seg::Gs { GS_BASE } else { 0 };
+            let (selector, rights, null) = match seg {
+                Seg::Cs => (USER_CS, code, false),
+                Seg::Ss => (USER_SS, data, false),
+                Seg::Es | Seg::Ds | Seg::Fs | Seg::Gs => (0, data, true),
+            };
+            self.cpu.set_seg(seg, base, Segment { selector, limit: u32::MAX, rights, null });
+        }
+        for (n, value) in (0..).zip(state.gprs) {
+            self.cpu.set_gpr(n, value);
+        }
+        for (n, value) in (0..).zip(state.xmm) {
+            self.cpu.set_xmm_bits(n, value);
+        }
+        self.cpu.set_mxcsr(state.mxcsr);
+        self.cpu.set_rflags(state.rflags);
+        self.cpu.set_rip(state.rip);
+    }
+
+    /// Reads the outcome off the exception's stack frame.
+    fn take(&self) -> Outcome {
+        let handler = self.cpu.rip().wrapping_sub(KERNEL + HANDLERS);
+        assert!(handler < 256 * HANDLER_STEP, "{:#x} is in a handler", self.cpu.rip());
+        let vector = (handler / HANDLER_STEP) as u8;
+        let mut frame = self.cpu.gpr(RSP) - KERNEL;
+        let mut pop = || {
+            frame += 8;
+            self.read(frame - 8)
+        };
+        let error = if matches!(vector, 8 | 10..=14 | 17) { pop() as u32 } else { 0 };
+        let (rip, _cs, rflags, rsp) = (pop(), pop(), pop(), pop());
+        let mut gprs = std::array::from_fn(|n| self.cpu.gpr(n as u8));
+        gprs[RSP as usize] = rsp;
+        let mut memory = vec![0; WRITABLE_LEN];
+        self.bus.mem.read(Gpa(DATA_AT), &mut memory).expect("inside memory");
+        let [_, cr2, ..] = self.cpu.control();
+        Outcome {
+            state: State {
+                gprs,
+                rip,
+                rflags,
+                xmm: std::array::from_fn(|n| self.cpu.xmm_bits(n as u8)),
+                mxcsr: self.cpu.mxcsr(),
+            },
+            vector,
+            error,
+            cr2: if vector == 14 { cr2 } else { 0 },
+            memory,
+        }
+    }
+}

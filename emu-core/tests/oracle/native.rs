@@ -1,0 +1,277 @@
+//! Runs a case on the host's processor, inside this process, without a line of assembly but one INT3.
+//!
+//! A breakpoint starts the case: its signal handler swaps the interrupted registers for the case's, and the kernel loads
+//! them when the handler returns. The case ends in an exception, whose handler takes the registers out again and puts
+//! this function's own back. Memory is a private sandbox at a fixed low address; code is written through one mapping
+//! and executed through another, so no page is ever writable and executable.
+#![allow(unsafe_code, reason = "the host's processor is asked what an instruction does")]
+
+use crate::case::{
+    CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, WRITABLE_LEN, read_only_bytes,
+};
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::ptr;
+
+/// Signals that an exception can become.
+const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+/// Size of the stack that handlers run on.
+const HANDLER_STACK: usize = 256 << 10;
+const ALIGNMENT_CHECK: u64 = 1 << 18;
+
+/// Where the signal context keeps the general registers, in the order of [`State::gprs`].
+const GREGS: [c_int; 16] = [
+    libc::REG_RAX,
+    libc::REG_RCX,
+    libc::REG_RDX,
+    libc::REG_RBX,
+    libc::REG_RSP,
+    libc::REG_RBP,
+    libc::REG_RSI,
+    libc::REG_RDI,
+    libc::REG_R8,
+    libc::REG_R9,
+    libc::REG_R10,
+    libc::REG_R11,
+    libc::REG_R12,
+    libc::REG_R13,
+    libc::REG_R14,
+    libc::REG_R15,
+];
+
+/// What the next signal means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of ours.
+    Idle,
+    /// The breakpoint that starts a case.
+    Start,
+    /// The exception that ends it.
+    End,
+}
+
+/// What the runner and the handler tell each other.
+struct Exchange {
+    phase: Phase,
+    state: State,
+    vector: u8,
+    error: u32,
+    cr2: u64,
+    host: [libc::greg_t; 23],
+    host_mxcsr: u32,
+}
+
+struct Shared(UnsafeCell<Exchange>);
+
+// SAFETY: used by the one live `Native` (it is not `Sync`, and `TAKEN` lets no second one exist) and by the handler of
+// the signals that its own thread raises, never by both at once.
+unsafe impl Sync for Shared {}
+
+static SHARED: Shared = Shared(UnsafeCell::new(Exchange {
+    phase: Phase::Idle,
+    state: State { gprs: [0; 16], rip: 0, rflags: 0, xmm: [0; 16], mxcsr: 0 },
+    vector: 0,
+    error: 0,
+    cr2: 0,
+    host: [0; 23],
+    host_mxcsr: 0,
+}));
+
+static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// The host's processor.
+pub(crate) struct Native {
+    /// The code pages, writable.
+    code: *mut u8,
+    /// Where the last case's instruction lies in them.
+    last: (usize, usize),
+    old_actions: Vec<(c_int, libc::sigaction)>,
+    old_stack: libc::stack_t,
+    _stack: Vec<u8>,
+}
+
+fn check(ok: bool, what: &str) -> Result<(), String> {
+    if ok { Ok(()) } else { Err(format!("{what}: {}", io::Error::last_os_error())) }
+}
+
+/// Maps `len` bytes at exactly `at`, or anywhere if that is 0.
+fn map(at: u64, len: usize, protection: c_int, file: Option<c_int>) -> Result<*mut u8, String> {
+    let placed = if at == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+    let kind = if file.is_some() { libc::MAP_SHARED } else { libc::MAP_PRIVATE | libc::MAP_ANONYMOUS };
+    let flags = kind | placed | libc::MAP_POPULATE;
+    let wanted = ptr::without_provenance_mut::<c_void>(at as usize);
+    // SAFETY: a new mapping; MAP_FIXED_NOREPLACE replaces none that exists.
+    let got = unsafe { libc::mmap(wanted, len, protection, flags, file.unwrap_or(-1), 0) };
+    check(got != libc::MAP_FAILED && (at == 0 || got.addr() as u64 == at), "mmap")?;
+    Ok(got.cast())
+}
+
+impl Native {
+    /// Prepares the sandbox and the handlers. They serve this thread only.
+    pub(crate) fn new() -> Result<Self, String> {
+        let free = !TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst);
+        check(free, "a second native runner")?;
+        // SAFETY: a plain system call with a constant name.
+        let file = unsafe { libc::memfd_create(c"oracle-code".as_ptr(), libc::MFD_CLOEXEC) };
+        check(file >= 0, "memfd_create")?;
+        // SAFETY: `file` was just opened.
+        check(unsafe { libc::ftruncate(file, CODE_LEN as libc::off_t) } == 0, "ftruncate")?;
+        let code = map(0, CODE_LEN, libc::PROT_READ | libc::PROT_WRITE, Some(file))?;
+        map(CODE, CODE_LEN, libc::PROT_READ | libc::PROT_EXEC, Some(file))?;
+        let data = map(DATA, WRITABLE_LEN + READ_ONLY_LEN, libc::PROT_READ | libc::PROT_WRITE, None)?;
+        // SAFETY: both mappings are new, this long, and known to nobody else; `file` is ours and no longer needed.
+        unsafe {
+            libc::close(file);
+            code.write_bytes(INT3, CODE_LEN);
+            let read_only = data.add(WRITABLE_LEN);
+            ptr::copy_nonoverlapping(read_only_bytes().as_ptr(), read_only, READ_ONLY_LEN);
+            check(libc::mprotect(read_only.cast(), READ_ONLY_LEN, libc::PROT_READ) == 0, "mprotect")?;
+        }
+        set_gs(GS_BASE)?;
+        let mut stack = vec![0; HANDLER_STACK];
+        let new_stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
+        let mut old_stack = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+        // SAFETY: the stack lives as long as the runner, which puts the old one back when it is dropped.
+        check(unsafe { libc::sigaltstack(&new_stack, &mut old_stack) } == 0, "sigaltstack")?;
+        let mut native = Self { code, last: (0, 0), old_actions: Vec::new(), old_stack, _stack: stack };
+        for signal in SIGNALS {
+            native.old_actions.push((signal, install(signal)?));
+        }
+        Ok(native)
+    }
+
+    /// Executes the case.
+    pub(crate) fn run(&mut self, case: &Case) -> Outcome {
+        let (at, len) = ((case.state.rip - CODE) as usize, case.code.len());
+        assert!(at + len < CODE_LEN && case.memory.len() == WRITABLE_LEN, "inside the sandbox");
+        let data = ptr::with_exposed_provenance_mut::<u8>(DATA as usize);
+        let shared = SHARED.0.get();
+        // SAFETY: the copies stay inside the mappings that `new` made. The exchange is ours until the breakpoint, and
+        // again after it. The breakpoint returns with all registers restored but those that a call may change, which
+        // are declared; the instruction itself can reach nothing but the sandbox, by how cases are made.
+        unsafe {
+            self.code.add(self.last.0).write_bytes(INT3, self.last.1);
+            ptr::copy_nonoverlapping(case.code.as_ptr(), self.code.add(at), len);
+            ptr::copy_nonoverlapping(case.memory.as_ptr(), data, WRITABLE_LEN);
+            (*shared).state = case.state.clone();
+            (*shared).phase = Phase::Start;
+            std::arch::asm!("int3", clobber_abi("sysv64"));
+        }
+        self.last = (at, len);
+        let mut memory = vec![0; WRITABLE_LEN];
+        // SAFETY: as above; the handler is done.
+        let exchange = unsafe {
+            ptr::copy_nonoverlapping(data, memory.as_mut_ptr(), WRITABLE_LEN);
+            &*shared
+        };
+        let cr2 = if exchange.vector == 14 { exchange.cr2 } else { 0 };
+        Outcome { state: exchange.state.clone(), vector: exchange.vector, error: exchange.error, cr2, memory }
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        for (signal, action) in &self.old_actions {
+            // SAFETY: puts back what was there before.
+            unsafe { libc::sigaction(*signal, action, ptr::null_mut()) };
+        }
+        // SAFETY: as above, and the sandbox is ours; nothing points into it any more.
+        unsafe {
+            libc::sigaltstack(&self.old_stack, ptr::null_mut());
+            for (at, len) in [(CODE, CODE_LEN), (DATA, WRITABLE_LEN + READ_ONLY_LEN)] {
+                libc::munmap(ptr::with_exposed_provenance_mut(at as usize), len);
+            }
+            libc::munmap(self.code.cast(), CODE_LEN);
+        }
+        let _ = set_gs(0);
+        TAKEN.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+fn set_gs(base: u64) -> Result<(), String> {
+    const ARCH_SET_GS: c_int = 0x1001;
+    // SAFETY: nothing in a 64-bit Linux program uses GS.
+    check(unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, base) } == 0, "arch_prctl")
+}
+
+fn install(signal: c_int) -> Result<libc::sigaction, String> {
+    // SAFETY: all-zero is a valid `sigaction`; the handler has the signature that SA_SIGINFO asks for.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut old: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_signal as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigemptyset(&mut action.sa_mask);
+        check(libc::sigaction(signal, &action, &mut old) == 0, "sigaction")?;
+        Ok(old)
+    }
+}
+
+extern "C" fn on_signal(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: with SA_SIGINFO the kernel gives the interrupted context, whose floating-point part is on the same stack
+    // frame. The exchange is the handler's while the runner waits at its breakpoint. A case may have set RFLAGS.AC,
+    // which the kernel leaves set: it is cleared before anything misaligned can happen.
+    unsafe {
+        std::arch::asm!("pushfq", "and dword ptr [rsp], {}", "popfq", const !(ALIGNMENT_CHECK as i32));
+        let context = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext;
+        let exchange = &mut *SHARED.0.get();
+        match exchange.phase {
+            Phase::Idle => {
+                // Not of our making: let it kill the process as it would have.
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Phase::Start => {
+                exchange.host = context.gregs;
+                exchange.host_mxcsr = (*context.fpregs).mxcsr;
+                load(context, &exchange.state);
+                exchange.phase = Phase::End;
+            }
+            Phase::End => {
+                take(context, exchange);
+                context.gregs = exchange.host;
+                (*context.fpregs).mxcsr = exchange.host_mxcsr;
+                exchange.phase = Phase::Idle;
+            }
+        }
+    }
+}
+
+/// Makes the context that of a case.
+///
+/// # Safety
+/// `context.fpregs` must point to the frame's floating-point state.
+unsafe fn load(context: &mut libc::mcontext_t, state: &State) {
+    for (index, value) in GREGS.iter().zip(state.gprs) {
+        context.gregs[*index as usize] = value as libc::greg_t;
+    }
+    context.gregs[libc::REG_RIP as usize] = state.rip as libc::greg_t;
+    context.gregs[libc::REG_EFL as usize] = state.rflags as libc::greg_t;
+    // SAFETY: the caller vouches for it.
+    let fp = unsafe { &mut *context.fpregs };
+    fp.mxcsr = state.mxcsr;
+    for (register, value) in fp._xmm.iter_mut().zip(state.xmm) {
+        register.element = std::array::from_fn(|n| (value >> (32 * n)) as u32);
+    }
+}
+
+/// Takes the outcome of a case out of the context.
+///
+/// # Safety
+/// As for [`load`].
+unsafe fn take(context: &libc::mcontext_t, exchange: &mut Exchange) {
+    for (index, value) in GREGS.iter().zip(&mut exchange.state.gprs) {
+        *value = context.gregs[*index as usize] as u64;
+    }
+    exchange.state.rip = context.gregs[libc::REG_RIP as usize] as u64;
+    exchange.state.rflags = context.gregs[libc::REG_EFL as usize] as u64;
+    exchange.vector = context.gregs[libc::REG_TRAPNO as usize] as u8;
+    exchange.error = context.gregs[libc::REG_ERR as usize] as u32;
+    exchange.cr2 = context.gregs[libc::REG_CR2 as usize] as u64;
+    // SAFETY: the caller vouches for it.
+    let fp = unsafe { &*context.fpregs };
+    exchange.state.mxcsr = fp.mxcsr;
+    for (register, value) in fp._xmm.iter().zip(&mut exchange.state.xmm) {
+        *value = (0..4).fold(0, |all, n| all | u128::from(register.element[n]) << (32 * n));
+    }
+}

@@ -1,0 +1,99 @@
+//! Which instructions are tried: everything of a few CPUID features that runs in 64-bit mode at CPL 3, less what is listed.
+
+use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic, OpCodeOperandKind};
+
+/// The general-purpose set.
+const GENERAL: &[CpuidFeature] = &[
+    CpuidFeature::INTEL8086,
+    CpuidFeature::INTEL186,
+    CpuidFeature::INTEL286,
+    CpuidFeature::INTEL386,
+    CpuidFeature::INTEL486,
+    CpuidFeature::X64,
+    CpuidFeature::CMOV,
+    CpuidFeature::CX8,
+    CpuidFeature::CMPXCHG16B,
+    CpuidFeature::MOVBE,
+    CpuidFeature::POPCNT,
+    CpuidFeature::MULTIBYTENOP,
+    CpuidFeature::PAUSE,
+];
+
+/// Left out: the kernel would answer, or what the host does depends on more than a case says.
+const LEFT_OUT: &[Mnemonic] = &[
+    // Traps and far transfers into the host's kernel and its other segments.
+    Mnemonic::Int,
+    Mnemonic::Int1,
+    Mnemonic::Int3,
+    Mnemonic::Iret,
+    Mnemonic::Iretd,
+    Mnemonic::Iretq,
+    Mnemonic::Retf,
+    Mnemonic::Lss,
+    Mnemonic::Lfs,
+    Mnemonic::Lgs,
+    Mnemonic::Syscall,
+    // May set TF and NT.
+    Mnemonic::Popf,
+    Mnemonic::Popfd,
+    Mnemonic::Popfq,
+    // Show the host's descriptor tables and machine state.
+    Mnemonic::Lar,
+    Mnemonic::Lsl,
+    Mnemonic::Verr,
+    Mnemonic::Verw,
+    Mnemonic::Sldt,
+    Mnemonic::Str,
+    Mnemonic::Sgdt,
+    Mnemonic::Sidt,
+    Mnemonic::Smsw,
+    // Processors disagree on the length of their operands.
+    Mnemonic::Ud0,
+    Mnemonic::Ud1,
+];
+
+/// The codes to try on this host.
+pub(crate) fn codes() -> Vec<Code> {
+    Code::values().filter(|code| wanted(*code)).collect()
+}
+
+fn wanted(code: Code) -> bool {
+    let op = code.op_code();
+    op.is_instruction()
+        && op.encoding() == EncodingKind::Legacy
+        && op.mode64()
+        && op.intel_decoder64()
+        && op.decoder_option() == 0
+        && !op.fwait()
+        && code.cpuid_features().iter().all(|feature| GENERAL.contains(feature))
+        && code.cpuid_features().iter().all(|feature| host_has(*feature))
+        && !LEFT_OUT.contains(&code.mnemonic())
+        && !(code.is_call_far_indirect() || code.is_jmp_far_indirect())
+        && !loads_segment(code)
+        // Without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing.
+        && !matches!(
+            code,
+            Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D | Code::Reservednop_rm64_r64_0F0D
+        )
+        // AMD's processors read four bytes.
+        && code != Code::Movsxd_r16_rm16
+}
+
+/// MOV and POP to a segment register would change what the host's own code stands on.
+fn loads_segment(code: Code) -> bool {
+    let op = code.op_code();
+    op.op_count() > 0
+        && (op.op0_kind() == OpCodeOperandKind::seg_reg
+            || code.mnemonic() == Mnemonic::Pop
+                && matches!(op.op0_kind(), OpCodeOperandKind::fs | OpCodeOperandKind::gs))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn host_has(feature: CpuidFeature) -> bool {
+    match feature {
+        CpuidFeature::MOVBE => is_x86_feature_detected!("movbe"),
+        CpuidFeature::POPCNT => is_x86_feature_detected!("popcnt"),
+        CpuidFeature::CMPXCHG16B => is_x86_feature_detected!("cmpxchg16b"),
+        _ => true,
+    }
+}
