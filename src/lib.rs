@@ -1,2 +1,13 @@
 //! Glassbox: assembles the machine, loads guests, is the command line.
+//!
+//! [`machine::Machine`] is a whole PC, made from a [`scenario::Scenario`]; [`view`] shows what happened in it.
+
+pub mod cli;
+pub mod error;
+pub mod firmware;
 pub mod guests;
+pub mod machine;
+pub mod position;
+pub mod scenario;
+pub mod units;
+pub mod view;

@@ -1,2 +1,7 @@
 //! The `glassbox` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    glassbox::cli::main()
+}

@@ -1,1 +1,90 @@
-//! Placeholder.
+//! The IOMMU: an Intel VT-d remapping unit in legacy mode, as one chip with one register page.
+//!
+//! DMA is translated by root, context and second-level tables through a context cache and an IOTLB; interrupts are
+//! remapped by the interrupt remap table through its own cache; faults are recorded and reported by message. Caches
+//! are real: a stale entry serves the old mapping until it is invalidated or makes room. The unit does not know what
+//! stands before it (devices and their ports) nor behind it (memory's decoder, local APICs).
+//!
+//! Everything is from the Intel Virtualization Technology for Directed I/O Architecture Specification, revision 3.x.
+
+mod cache;
+mod config;
+mod fault;
+mod interrupt;
+mod invalidate;
+mod mmio;
+mod queue;
+pub mod spec;
+mod state;
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod view;
+mod walk;
+
+pub use cache::{Cache, Cached, Geometry, Policy};
+pub use config::{CacheConfig, ConfigError, IommuConfig, IotlbConfig, Timing};
+pub use interrupt::{InterruptEntry, Irte};
+pub use spec::fault::fault_reason_text;
+pub use spec::register::register_name;
+pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
+pub use translate::{ContextEntry, IotlbEntry, Translated};
+pub use view::{Range, RegisterView, WalkLine};
+pub use walk::Context;
+
+/// The unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vtd {
+    config: IommuConfig,
+    state: VtdState,
+}
+
+impl Vtd {
+    /// After reset.
+    pub fn new(config: IommuConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let state = VtdState::reset(&config);
+        Ok(Self { config, state })
+    }
+
+    /// How it was built.
+    #[must_use]
+    pub const fn config(&self) -> &IommuConfig {
+        &self.config
+    }
+
+    /// What a snapshot keeps.
+    #[must_use]
+    pub const fn state(&self) -> &VtdState {
+        &self.state
+    }
+
+    /// Goes on from a snapshot of a unit of the same configuration.
+    pub fn restore(&mut self, state: VtdState) -> Result<(), RestoreError> {
+        state.validate(&self.config)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.state.stats
+    }
+
+    /// The context cache, set by set.
+    pub fn context_entries(&self) -> impl Iterator<Item = Cached<'_, ContextEntry>> {
+        self.state.contexts.iter()
+    }
+
+    /// The IOTLB, set by set.
+    pub fn iotlb_entries(&self) -> impl Iterator<Item = Cached<'_, IotlbEntry>> {
+        self.state.iotlb.iter()
+    }
+
+    /// The interrupt-entry cache.
+    pub fn interrupt_entries(&self) -> impl Iterator<Item = Cached<'_, InterruptEntry>> {
+        self.state.interrupts.iter()
+    }
+}

@@ -1,8 +1,6 @@
 //! Requests and their answers: which frame asks the guest for something, and which frame answers it.
 
-use etherparse::{
-    ArpOperation, Icmpv4Type, InternetSlice, LinkSlice, NetSlice, SlicedPacket, TransportSlice,
-};
+use etherparse::{ArpOperation, Icmpv4Type, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
 
 /// UDP port of the echo service (RFC 862).
 const ECHO_PORT: u16 = 7;

@@ -79,7 +79,7 @@ impl Config {
         irq: Irq::Intx,
         vtd: Some(0xfed9_0000),
         interrupt_remapping: true,
-        ioapic_sid: Bdf::new(0xf0, 0x1f, 1),
+        ioapic_sid: Bdf::new(0xf0, 0x1f, 0),
         nic_gsi: None,
         ip: Ipv4([192, 0, 2, 2]),
         rx_ring: None,

@@ -25,9 +25,9 @@ mod tests;
 pub use bus::{ApicGp, Attention, CpuBus, Reply, Stamp};
 pub use engine::{CpuConfig, EngineStats, Exit};
 pub use fault::Fault;
-pub use mmu::{MmuStats, Translation};
+pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
 pub use state::{CpuRestoreError, CpuState};
-pub use system::{CpuidModel, Msrs};
+pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
 
 use crate::access::Width;
 use crate::time::VirtTime;

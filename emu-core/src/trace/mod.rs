@@ -61,6 +61,11 @@ pub struct TracerState {
     pub next_id: u64,
     /// Interrupt handlers that the processor is in, innermost last: what it does now is their doing.
     pub handlers: Vec<RecordId>,
+    /// The processor sleeps.
+    pub halted: bool,
+    /// The interrupt that ended its last sleep: until it sleeps again, all that it does outside of handlers it does
+    /// because it was woken.
+    pub woken_by: Option<RecordId>,
 }
 
 /// Deeper than any guest nests handlers; beyond it the outermost is forgotten.
@@ -126,14 +131,23 @@ impl Tracer {
         std::mem::replace(&mut self.cause, cause)
     }
 
-    /// The handler that the processor is in: the cause of what it does.
+    /// The cause of what the processor does: the handler that it is in, or else the interrupt that woke it.
     #[must_use]
     pub fn handler(&self) -> Option<RecordId> {
-        self.state.handlers.last().copied()
+        self.state.handlers.last().copied().or(self.state.woken_by)
+    }
+
+    /// The processor goes to sleep until an interrupt.
+    pub fn sleep(&mut self) {
+        self.state.halted = true;
+        self.state.woken_by = None;
     }
 
     /// The processor has entered a handler on behalf of `interrupt`.
     pub fn enter_handler(&mut self, interrupt: RecordId) {
+        if std::mem::take(&mut self.state.halted) {
+            self.state.woken_by = Some(interrupt);
+        }
         if self.state.handlers.len() == HANDLERS_MAX {
             self.state.handlers.remove(0);
         }
@@ -181,6 +195,22 @@ mod tests {
         assert_eq!(ids(TraceMask::ALL), (RecordId(1), 2));
         assert_eq!(ids(TraceMask::NONE), (RecordId(1), 0));
         assert_eq!(ids(TraceMask::NONE.with(TraceKind::Cpu)), (RecordId(1), 1));
+    }
+
+    #[test]
+    fn what_a_woken_processor_does_is_the_doing_of_what_woke_it() {
+        let mut tracer = Tracer::default();
+        let (first, second) = (RecordId(1), RecordId(2));
+        tracer.enter_handler(first);
+        assert_eq!(tracer.handler(), Some(first));
+        tracer.leave_handler();
+        assert_eq!(tracer.handler(), None, "a program that did not sleep goes on by itself");
+        tracer.sleep();
+        tracer.enter_handler(second);
+        tracer.leave_handler();
+        assert_eq!(tracer.handler(), Some(second));
+        tracer.sleep();
+        assert_eq!(tracer.handler(), None);
     }
 
     #[test]

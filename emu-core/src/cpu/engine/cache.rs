@@ -35,6 +35,7 @@ pub(super) struct BlockCache {
     pages: BTreeMap<u64, PageCode>,
     count: usize,
     /// Dropped blocks that may still be running.
+    #[allow(clippy::vec_box, reason = "blocks that run may move within the list but not in memory")]
     retired: Vec<Box<Block>>,
     /// Grows when blocks are dropped: older links are dead.
     generation: u64,

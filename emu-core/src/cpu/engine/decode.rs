@@ -126,11 +126,7 @@ impl Cpu {
         let insn = decoder.decode();
         let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
         builder.push(&insn, head, too_long, &self.config.cost);
-        // Only the slow form knows where an instruction ends that ends in another page.
-        for op in &mut builder.ops {
-            op.run = dispatch::slow;
-        }
-        builder.ended = true;
+        builder.ended = insn.is_invalid() || ends_block(&insn);
         builder.crossing = true;
         Ok(())
     }
@@ -174,7 +170,8 @@ impl Builder {
             ahead += cold.cycles;
             cold.cycles_ahead = ahead;
         }
-        let next = self.gpa.page_offset() + self.bytes as u64;
+        // The last instruction's end, which may lie in the next page.
+        let next = self.cold.last().map_or(0, |cold| cold.insn.next_ip());
         self.ops.push(dispatch::sentinel(next, self.ended));
         Block {
             ops: self.ops.into_boxed_slice(),

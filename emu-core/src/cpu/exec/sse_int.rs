@@ -62,9 +62,9 @@ fn arithmetic(code: Code) -> Option<Exec> {
         Code::Psubusw_xmm_xmmm128 => binary!(|a, b| unsigned::<2>(a, b, i64::wrapping_sub)),
         Code::Pmullw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_mul)),
         Code::Pmulhw_xmm_xmmm128 => {
-            binary!(|a, b| map2::<2>(a, b, |a, b| (signed::<2>(a) * signed::<2>(b) >> 16) as u64))
+            binary!(|a, b| map2::<2>(a, b, |a, b| ((signed::<2>(a) * signed::<2>(b)) >> 16) as u64))
         }
-        Code::Pmulhuw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, |a, b| a * b >> 16)),
+        Code::Pmulhuw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, |a, b| (a * b) >> 16)),
         Code::Pmuludq_xmm_xmmm128 => {
             binary!(|a, b| map2::<8>(a, b, |a, b| (a & 0xffff_ffff) * (b & 0xffff_ffff)))
         }

@@ -17,6 +17,7 @@ pub(crate) use access::Intent;
 pub(crate) use fast::{fast_load, fast_store, fast_update};
 pub(crate) use segment::is_canonical;
 pub(crate) use tlb::Context;
-pub use tlb::{CodePage, Mmu, MmuStats, TlbState};
+pub(crate) use tlb::Mmu;
+pub use tlb::{CodePage, MmuStats, TlbEntry, TlbState};
 pub(crate) use walk::PHYS_BITS;
 pub use walk::Translation;

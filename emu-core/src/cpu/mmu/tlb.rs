@@ -103,7 +103,7 @@ pub struct MmuStats {
 
 /// Translation caches of one processor.
 #[derive(Debug)]
-pub struct Mmu {
+pub(crate) struct Mmu {
     /// Contexts 0-2 in turn; a fourth of the array is never filled, for accesses that must always take the slow path.
     pub(super) fast: Box<[FastEntry; 4 * DATA_ENTRIES]>,
     pub(super) data: Box<[Option<TlbEntry>]>,
@@ -134,12 +134,6 @@ impl Mmu {
             has_large: false,
             stats: MmuStats::default(),
         }
-    }
-
-    /// Counters.
-    #[must_use]
-    pub fn stats(&self) -> MmuStats {
-        self.stats
     }
 
     /// Index of a page's data entry in `context`.

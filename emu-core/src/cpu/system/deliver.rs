@@ -239,7 +239,8 @@ impl Cpu {
         if !code.is_code() || code.dpl() > self.cpl {
             return Err(Fault::gp(selector.error() | ext));
         }
-        if self.long_mode() && !(code.has(rights::L) && !code.has(rights::DB)) {
+        let is_64_bit_code = code.has(rights::L) && !code.has(rights::DB);
+        if self.long_mode() && !is_64_bit_code {
             return Err(Fault::gp(selector.error() | ext));
         }
         if !code.present() {

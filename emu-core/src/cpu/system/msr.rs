@@ -3,7 +3,6 @@
 //! Registers of the local APIC are asked for through the bus. What is not in the table raises #GP(0), which kernels
 //! expect where they probe.
 
-use crate::cpu::control::efer;
 use crate::cpu::regs::Seg;
 use crate::cpu::{Cpu, CpuBus, Fault, is_canonical};
 use serde::{Deserialize, Serialize};
@@ -175,7 +174,7 @@ impl Cpu {
             number::TSC_ADJUST => self.msrs.tsc_adjust,
             number::BIOS_SIGN_ID => MICROCODE,
             // The ratio to a 100 MHz bus clock, where tools look for the base frequency.
-            number::PLATFORM_INFO => (self.tsc_hz() / 100_000_000 & 0xff) << 8,
+            number::PLATFORM_INFO => (self.tsc_hz() / 100_000_000).min(0xff) << 8,
             number::MTRRCAP => MTRRCAP_VALUE,
             number::SYSENTER_CS => self.msrs.sysenter_cs,
             number::SYSENTER_ESP => self.msrs.sysenter_esp,
@@ -286,10 +285,5 @@ impl Cpu {
             _ => return Err(Fault::GP0),
         }
         Ok(())
-    }
-
-    /// Whether EFER.NXE gives bit 63 of page-table entries its meaning.
-    pub(crate) fn no_execute(&self) -> bool {
-        self.efer & efer::NXE != 0
     }
 }

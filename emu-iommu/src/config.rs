@@ -1,0 +1,225 @@
+//! What the machine's builder decides about the unit, and what the capability registers then say.
+
+use crate::cache::{Geometry, Policy};
+use crate::spec::register::*;
+use emu_core::VirtDuration;
+use serde::{Deserialize, Serialize};
+
+/// Sets and ways of a set-associative cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Sets, a power of two up to 4096.
+    pub sets: u16,
+    /// Ways, 1-64.
+    pub ways: u16,
+}
+
+/// Sets, ways and replacement of the IOTLB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IotlbConfig {
+    /// Sets, a power of two up to 4096.
+    pub sets: u16,
+    /// Ways, 1-64; with [`Policy::PseudoLru`] a power of two.
+    pub ways: u16,
+    /// Who makes room.
+    pub policy: Policy,
+}
+
+impl Default for IotlbConfig {
+    fn default() -> Self {
+        Self { sets: 16, ways: 4, policy: Policy::Lru }
+    }
+}
+
+/// What lookups cost, in nanoseconds of virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timing {
+    /// An IOTLB lookup.
+    pub hit: u64,
+    /// One read of a table entry in memory.
+    pub walk_read: u64,
+    /// A context-cache lookup.
+    pub context: u64,
+    /// An interrupt-entry-cache lookup.
+    pub interrupt: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { hit: 5, walk_read: 60, context: 5, interrupt: 5 }
+    }
+}
+
+impl Timing {
+    /// A translation: both caches asked, `reads` entries read from memory.
+    pub(crate) const fn translation(&self, reads: u64) -> VirtDuration {
+        VirtDuration::from_ns(self.context.saturating_add(self.hit)).plus(self.reads(reads))
+    }
+
+    /// An interrupt: the cache asked, `reads` entries read from memory.
+    pub(crate) const fn remapping(&self, reads: u64) -> VirtDuration {
+        VirtDuration::from_ns(self.interrupt).plus(self.reads(reads))
+    }
+
+    const fn reads(&self, reads: u64) -> VirtDuration {
+        VirtDuration::from_ns(self.walk_read).times(reads)
+    }
+}
+
+/// The unit as the machine is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IommuConfig {
+    /// Guest and host address width: 39 (3-level tables) or 48 (3- and 4-level tables).
+    pub address_bits: u8,
+    /// 2 MiB and 1 GiB pages.
+    pub superpages: bool,
+    /// CAP.CM: not-present and faulty entries are cached too, so that every change of a table needs an invalidation.
+    pub caching_mode: bool,
+    /// The invalidation queue; invalidation by register is always there.
+    pub queued_invalidation: bool,
+    /// Interrupt remapping; needs the queue.
+    pub interrupt_remapping: bool,
+    /// 32-bit interrupt destinations; needs interrupt remapping.
+    pub eim: bool,
+    /// Context entries may pass addresses through.
+    pub pass_through: bool,
+    /// Fault recording registers, 1-224: what the register page has room for.
+    pub fault_records: u16,
+    /// The IOTLB.
+    pub iotlb: IotlbConfig,
+    /// The context cache; replaces the least recently used.
+    pub context_cache: CacheConfig,
+    /// Entries of the fully associative interrupt-entry cache, 1-64; replaces the least recently used.
+    pub interrupt_cache: u16,
+    /// What lookups cost.
+    pub timing: Timing,
+}
+
+impl Default for IommuConfig {
+    fn default() -> Self {
+        Self {
+            address_bits: 48,
+            superpages: true,
+            caching_mode: false,
+            queued_invalidation: true,
+            interrupt_remapping: true,
+            eim: true,
+            pass_through: true,
+            fault_records: 8,
+            iotlb: IotlbConfig::default(),
+            context_cache: CacheConfig { sets: 8, ways: 2 },
+            interrupt_cache: 32,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// A unit that can't be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Widths other than 39 and 48.
+    #[error("address_bits is {0}, must be 39 or 48")]
+    AddressBits(u8),
+    /// No fault recording register, or more than fit in the register page.
+    #[error("fault_records is {0}, must be 1 to {FRCD_MAX}")]
+    FaultRecords(u16),
+    /// Sets or ways out of range.
+    #[error("{cache}: {sets} sets of {ways} ways; sets must be a power of two up to 4096, ways 1 to 64")]
+    Cache {
+        /// The option.
+        cache: &'static str,
+        /// Sets asked for.
+        sets: u16,
+        /// Ways asked for.
+        ways: u16,
+    },
+    /// Tree replacement halves the ways again and again.
+    #[error("iotlb: PseudoLru needs a power of two of ways, not {0}")]
+    PseudoLru(u16),
+    /// A capability without what it builds on.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
+}
+
+impl IommuConfig {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if !matches!(self.address_bits, 39 | 48) {
+            return Err(ConfigError::AddressBits(self.address_bits));
+        }
+        if !(1..=FRCD_MAX).contains(&u64::from(self.fault_records)) {
+            return Err(ConfigError::FaultRecords(self.fault_records));
+        }
+        if self.interrupt_remapping && !self.queued_invalidation {
+            return Err(ConfigError::Needs("interrupt_remapping", "queued_invalidation"));
+        }
+        if self.eim && !self.interrupt_remapping {
+            return Err(ConfigError::Needs("eim", "interrupt_remapping"));
+        }
+        let caches = [
+            ("iotlb", self.iotlb_geometry()),
+            ("context_cache", self.context_geometry()),
+            ("interrupt_cache", self.interrupt_geometry()),
+        ];
+        for (cache, Geometry { sets, ways, .. }) in caches {
+            if !sets.is_power_of_two() || sets > 4096 || !(1..=64).contains(&ways) {
+                return Err(ConfigError::Cache { cache, sets, ways });
+            }
+        }
+        if self.iotlb.policy == Policy::PseudoLru && !self.iotlb.ways.is_power_of_two() {
+            return Err(ConfigError::PseudoLru(self.iotlb.ways));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn iotlb_geometry(&self) -> Geometry {
+        let IotlbConfig { sets, ways, policy } = self.iotlb;
+        Geometry { sets, ways, policy }
+    }
+
+    pub(crate) fn context_geometry(&self) -> Geometry {
+        let CacheConfig { sets, ways } = self.context_cache;
+        Geometry { sets, ways, policy: Policy::Lru }
+    }
+
+    pub(crate) fn interrupt_geometry(&self) -> Geometry {
+        Geometry { sets: 1, ways: self.interrupt_cache, policy: Policy::Lru }
+    }
+
+    /// Address bits beyond the width, within a 64-bit address.
+    pub(crate) fn beyond_width(&self) -> u64 {
+        u64::MAX << self.address_bits
+    }
+
+    /// CAP.
+    pub(crate) fn capabilities(&self) -> u64 {
+        let when = |on, bits| if on { bits } else { 0 };
+        CAP_ND
+            | when(self.caching_mode, CAP_CM)
+            | CAP_SAGAW_39
+            | when(self.address_bits == 48, CAP_SAGAW_48)
+            | (u64::from(self.address_bits) - 1) << CAP_MGAW_SHIFT
+            | CAP_ZLR
+            | (FRCD / 16) << CAP_FRO_SHIFT
+            | when(self.superpages, CAP_SLLPS)
+            | CAP_PSI
+            | (u64::from(self.fault_records) - 1) << CAP_NFR_SHIFT
+            | u64::from(MAMV) << CAP_MAMV_SHIFT
+            | CAP_DRAIN
+    }
+
+    /// ECAP.
+    pub(crate) fn extended_capabilities(&self) -> u64 {
+        let when = |on, bits| if on { bits } else { 0 };
+        ECAP_C
+            | when(self.queued_invalidation, ECAP_QI)
+            | when(self.interrupt_remapping, ECAP_IR | u64::from(MHMV) << ECAP_MHMV_SHIFT)
+            | when(self.eim, ECAP_EIM)
+            | when(self.pass_through, ECAP_PT)
+            | ECAP_SC
+            | (IVA / 16) << ECAP_IRO_SHIFT
+    }
+}

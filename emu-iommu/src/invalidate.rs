@@ -1,0 +1,112 @@
+//! Invalidation of the three caches, and the two registers that ask for it (VT-d specification, 6.5.1; CCMD, IVA and
+//! IOTLB registers). The queue is next door.
+
+use crate::Vtd;
+use crate::spec::descriptor::{ADDRESS, AM, G_DOMAIN, G_GLOBAL, G_SELECTIVE, IH};
+use crate::spec::register::*;
+use crate::state::count;
+use emu_core::device::Env;
+use emu_core::trace::{Granularity, IommuCache, TraceEvent};
+use emu_core::{Bdf, Iova, Slot};
+
+/// What a context-cache invalidation of granularity `g` names; `None` for the reserved one.
+pub(crate) fn context_granularity(g: u64, domain: u16, source: Bdf, mask: u8) -> Option<Granularity> {
+    match g {
+        G_GLOBAL => Some(Granularity::Global),
+        G_DOMAIN => Some(Granularity::Domain(domain)),
+        G_SELECTIVE => Some(Granularity::Device { domain, source, mask: mask & 3 }),
+        _ => None,
+    }
+}
+
+/// What an IOTLB invalidation of granularity `g` names, `address` being the IVA register or the high half of the
+/// descriptor; `None` for the reserved granularity or a mask beyond CAP.MAMV.
+pub(crate) fn iotlb_granularity(g: u64, domain: u16, address: u64) -> Option<Granularity> {
+    let mask = (address & AM) as u8;
+    match g {
+        G_GLOBAL => Some(Granularity::Global),
+        G_DOMAIN => Some(Granularity::Domain(domain)),
+        G_SELECTIVE if mask <= MAMV => {
+            let (iova, leaf_only) = (Iova(address & ADDRESS), address & IH != 0);
+            Some(Granularity::Pages { domain, iova, mask, leaf_only })
+        }
+        _ => None,
+    }
+}
+
+impl Vtd {
+    /// Invalidates what of `cache` is named. A granularity that the cache does not have names nothing.
+    pub(crate) fn invalidate(&mut self, env: &mut Env<'_>, cache: IommuCache, what: Granularity) {
+        count(&mut self.state.stats.invalidations);
+        let dropped = match cache {
+            IommuCache::Context => self.invalidate_contexts(what),
+            IommuCache::Iotlb => self.invalidate_iotlb(what),
+            IommuCache::InterruptEntry => self.invalidate_interrupts(what),
+        };
+        env.trace(Slot::Iommu, TraceEvent::Invalidate { cache, what, dropped });
+    }
+
+    fn invalidate_contexts(&mut self, what: Granularity) -> u32 {
+        self.state.contexts.drop_if(|entry| match what {
+            Granularity::Global => true,
+            Granularity::Domain(domain) => entry.domain() == domain,
+            Granularity::Device { domain, source, mask } => {
+                // FM leaves out bit 2, bits 2:1, or all of the function number.
+                let ignored = [0, 0b100, 0b110, 0b111][usize::from(mask & 3)];
+                entry.domain() == domain && (entry.source.0 ^ source.0) & !ignored == 0
+            }
+            Granularity::Pages { .. } | Granularity::Index { .. } => false,
+        })
+    }
+
+    fn invalidate_iotlb(&mut self, what: Granularity) -> u32 {
+        self.state.iotlb.drop_if(|entry| match what {
+            Granularity::Global => true,
+            Granularity::Domain(domain) => entry.domain == domain,
+            Granularity::Pages { domain, iova, mask, .. } => {
+                entry.domain == domain && entry.overlaps(iova, 12 + u32::from(mask))
+            }
+            Granularity::Device { .. } | Granularity::Index { .. } => false,
+        })
+    }
+
+    fn invalidate_interrupts(&mut self, what: Granularity) -> u32 {
+        self.state.interrupts.drop_if(|entry| match what {
+            Granularity::Global => true,
+            Granularity::Index { index, mask } => (entry.index ^ index) >> mask.min(15) == 0,
+            Granularity::Domain(_) | Granularity::Device { .. } | Granularity::Pages { .. } => false,
+        })
+    }
+
+    /// CCMD has been written, its high half with it if `starts`. Refused while the queue is in use: the actual
+    /// granularity is then 0.
+    pub(crate) fn write_ccmd(&mut self, env: &mut Env<'_>, value: u64, starts: bool) {
+        self.state.ccmd = value & CCMD_WRITABLE | self.state.ccmd & 3 << CAIG_SHIFT;
+        if !starts || value & ICC == 0 {
+            return;
+        }
+        self.state.ccmd &= !(3 << CAIG_SHIFT);
+        let requested = value >> CIRG_SHIFT & 3;
+        let source = Bdf((value >> 16) as u16);
+        let what = context_granularity(requested, value as u16, source, (value >> 32) as u8);
+        if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
+            self.invalidate(env, IommuCache::Context, what);
+            self.state.ccmd |= requested << CAIG_SHIFT;
+        }
+    }
+
+    /// IOTLB has been written, its high half with it if `starts`.
+    pub(crate) fn write_iotlb(&mut self, env: &mut Env<'_>, value: u64, starts: bool) {
+        self.state.iotlb_command = value & IOTLB_WRITABLE | self.state.iotlb_command & 3 << IAIG_SHIFT;
+        if !starts || value & IVT == 0 {
+            return;
+        }
+        self.state.iotlb_command &= !(3 << IAIG_SHIFT);
+        let requested = value >> IIRG_SHIFT & 3;
+        let what = iotlb_granularity(requested, (value >> 32) as u16, self.state.iva);
+        if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
+            self.invalidate(env, IommuCache::Iotlb, what);
+            self.state.iotlb_command |= requested << IAIG_SHIFT;
+        }
+    }
+}

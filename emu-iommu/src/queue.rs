@@ -1,0 +1,133 @@
+//! The invalidation queue (VT-d specification, 6.5.2): descriptors are carried out in order as soon as the tail
+//! moves, so all of them are done when the write of IQT is. An error stops the queue at the descriptor that made it.
+
+use crate::Vtd;
+use crate::invalidate::{context_granularity, iotlb_granularity};
+use crate::spec::descriptor::*;
+use crate::spec::register::{IQA_DW, IQA_QS, IQE, IWC, MHMV, QIE};
+use crate::walk::entry128;
+use emu_core::device::Env;
+use emu_core::mem::PhysMem;
+use emu_core::trace::{Granularity, IommuCache, TraceEvent};
+use emu_core::{Bdf, Gpa, Slot};
+
+/// What a descriptor asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Descriptor {
+    Invalidate(IommuCache, Granularity),
+    Wait { status: Option<(Gpa, u32)>, interrupt: bool },
+}
+
+/// Reads a descriptor's meaning out of it.
+fn decode(raw: [u64; 2], interrupt_remapping: bool) -> Result<Descriptor, QueueError> {
+    let [low, high] = raw;
+    let kind = low & TYPE;
+    let known = RESERVED.iter().find(|(code, _)| *code == kind).ok_or(QueueError::Type)?;
+    if kind == INTERRUPT && !interrupt_remapping {
+        return Err(QueueError::Type);
+    }
+    let reserved = known.1;
+    if low & reserved[0] != 0 || high & reserved[1] != 0 {
+        return Err(QueueError::Reserved);
+    }
+    let granularity = low >> G_SHIFT & 3;
+    let domain = (low >> DOMAIN_SHIFT) as u16;
+    let (cache, what) = match kind {
+        CONTEXT => {
+            let source = Bdf((low >> SOURCE_SHIFT) as u16);
+            let mask = (low >> FM_SHIFT) as u8;
+            (IommuCache::Context, context_granularity(granularity, domain, source, mask))
+        }
+        IOTLB => (IommuCache::Iotlb, iotlb_granularity(granularity, domain, high)),
+        INTERRUPT => (IommuCache::InterruptEntry, index_granularity(low)),
+        _ => {
+            let status = (Gpa(high & WAIT_ADDRESS), (low >> WAIT_DATA_SHIFT) as u32);
+            let status = (low & WAIT_SW != 0).then_some(status);
+            return Ok(Descriptor::Wait { status, interrupt: low & WAIT_IF != 0 });
+        }
+    };
+    what.map(|what| Descriptor::Invalidate(cache, what)).ok_or(QueueError::Reserved)
+}
+
+fn index_granularity(low: u64) -> Option<Granularity> {
+    if low & IEC_SELECTIVE == 0 {
+        return Some(Granularity::Global);
+    }
+    let mask = (low >> IEC_MASK_SHIFT) as u8 & 0x1f;
+    let index = (low >> IEC_INDEX_SHIFT) as u16;
+    (mask <= MHMV).then_some(Granularity::Index { index, mask })
+}
+
+impl Vtd {
+    /// Carries out what waits, at most a queue full.
+    pub(crate) fn run_queue(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) {
+        let bytes = 0x1000 << (self.state.queue & IQA_QS);
+        for _ in 0..bytes / DESCRIPTOR_LEN {
+            let ready = self.state.status & QIE != 0 && self.state.fault_status & IQE == 0;
+            if !ready || self.state.queue_head == self.state.queue_tail {
+                return;
+            }
+            if self.state.queue & IQA_DW != 0 {
+                return self.stop_queue(env, QueueError::Width);
+            }
+            if self.state.queue_tail >= bytes || self.state.queue_head >= bytes {
+                return self.stop_queue(env, QueueError::Tail);
+            }
+            if !self.run_descriptor(env, mem) {
+                return;
+            }
+            self.state.queue_head = (self.state.queue_head + DESCRIPTOR_LEN) % bytes;
+        }
+    }
+
+    /// Carries out the descriptor at the head. False if it stopped the queue.
+    fn run_descriptor(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) -> bool {
+        let head = self.state.queue_head;
+        let Some(raw) = entry128(mem, Gpa(self.state.queue & !0xfff).plus(head)) else {
+            self.stop_queue(env, QueueError::Fetch);
+            return false;
+        };
+        let index = (head / DESCRIPTOR_LEN) as u32;
+        let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
+        env.on_behalf_of(id, |env| {
+            match decode(raw, self.config.interrupt_remapping) {
+                Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
+                Ok(Descriptor::Wait { status, interrupt }) => {
+                    if let Some((gpa, data)) = status {
+                        write_status(env, mem, gpa, data);
+                    }
+                    if interrupt {
+                        self.complete(env);
+                    }
+                }
+                Err(error) => {
+                    self.stop_queue(env, error);
+                    return false;
+                }
+            }
+            true
+        })
+    }
+
+    /// The invalidation completion event; while IWC is still set it is none.
+    fn complete(&mut self, env: &mut Env<'_>) {
+        if self.state.completion_status & IWC == 0 {
+            self.state.completion_status |= IWC;
+            self.state.completion_event.raise(env, self.config.eim);
+        }
+    }
+
+    fn stop_queue(&mut self, env: &mut Env<'_>, error: QueueError) {
+        let before = self.conditions();
+        self.state.fault_status |= IQE;
+        self.state.queue_error = error as u64;
+        self.raise_fault_event(env, before);
+    }
+}
+
+/// A posted write: where no memory answers it is lost.
+fn write_status(env: &mut Env<'_>, mem: &mut PhysMem, gpa: Gpa, data: u32) {
+    if mem.write_u32(gpa, data).is_ok() {
+        env.trace(Slot::Iommu, TraceEvent::QueueStatus { gpa, data });
+    }
+}

@@ -1,0 +1,93 @@
+//! The command line. One file a subcommand; none of them knows how the machine works inside.
+
+mod inspect;
+mod journey;
+mod overrides;
+mod progress;
+mod restore;
+mod run;
+
+use crate::error::Error;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// As expected.
+pub const OK: u8 = 0;
+/// An expectation failed.
+pub const FAILED: u8 = 1;
+/// Bad arguments or a bad file.
+pub const USAGE: u8 = 2;
+/// The guest crashed.
+pub const CRASHED: u8 = 3;
+/// A limit was reached.
+pub const LIMIT: u8 = 124;
+
+const ABOUT: &str = "A pure-software x86-64 machine that you can see into.
+
+Without a subcommand it runs the built-in demo: a guest that answers ARP, ping and UDP behind a VT-d unit, \
+and the journey of one packet through the machine.";
+
+const EXAMPLES: &str = "Examples:
+  glassbox run demo --trace demo.jsonl --capture demo.pcapng
+  glassbox journey demo --packet 3";
+
+#[derive(Parser)]
+#[command(name = "glassbox", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    demo: run::RunArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a scenario
+    Run(run::RunArgs),
+    /// Show one packet's way, step by step, each with its time and cause
+    Journey(journey::JourneyArgs),
+    /// Look into a snapshot
+    Inspect(inspect::InspectArgs),
+    /// Go on from a snapshot
+    Restore(restore::RestoreArgs),
+}
+
+/// Runs the command line; the process ends with its answer.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Clap's own words, on stdout for --help; nothing is left to do if they can't be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+        }
+    };
+    let result = match args.command {
+        None => run::demo(args.demo),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Journey(args)) => journey::journey(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Restore(args)) => restore::restore(args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(Error::Pipe) => ExitCode::from(OK),
+        Err(error) => {
+            eprintln!("glassbox: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Prints to stdout; a reader that has gone (`| head`) ends the command quietly.
+fn print(text: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Error::Pipe),
+        Err(source) => Err(Error::File { path: "standard output".into(), source }),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! What the command line changes in a scenario. QEMU's spellings are understood too.
+
+use crate::error::Error;
+use crate::scenario::{Guest, Network, Scenario};
+use crate::units::Bytes;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Changes to a scenario.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Overrides {
+    /// Boot this kernel: PVH, ELF, Multiboot or Linux bzImage
+    #[arg(long, value_name = "FILE", conflicts_with = "rom")]
+    kernel: Option<PathBuf>,
+    /// Initial RAM disk, or Multiboot module
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+    /// Kernel command line
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    append: Option<String>,
+    /// Guest memory, 512M for instance
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<Bytes>,
+    /// Replay this capture towards the card
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Start from this ROM image at the reset vector
+    #[arg(long, value_name = "FILE")]
+    rom: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// Applies them. Paths on the command line are relative to where the command runs.
+    pub(super) fn apply(self, scenario: &mut Scenario) -> Result<(), Error> {
+        if let Some(kernel) = self.kernel {
+            let initrd = self.initrd.map(|initrd| absolute(&initrd)).transpose()?;
+            scenario.guest = Guest::Kernel { kernel: absolute(&kernel)?, initrd };
+        }
+        if let Some(rom) = self.rom {
+            scenario.guest = Guest::Rom { image: absolute(&rom)? };
+        }
+        if let Some(append) = self.append {
+            scenario.append = append;
+        }
+        if let Some(memory) = self.memory {
+            scenario.memory = memory;
+        }
+        if let Some(pcap) = self.pcap {
+            let replaced = absolute(&pcap)?;
+            match &mut scenario.network {
+                Network::Replay { pcap, .. } => *pcap = replaced,
+                Network::Null | Network::Loopback => scenario.network = Network::replay(replaced),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(Error::file(path))
+}

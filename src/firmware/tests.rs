@@ -1,0 +1,208 @@
+//! Every format, a little of each; and files that are none of them.
+
+use super::*;
+use crate::machine::layout;
+use proptest::prelude::*;
+
+const MIB: u64 = 1 << 20;
+
+fn memory() -> PhysMem {
+    PhysMem::new(16 * MIB).unwrap()
+}
+
+fn boot(append: &str) -> Boot<'_> {
+    Boot { append, rsdp: Some(Gpa(0xe_0000)) }
+}
+
+fn kernel(bytes: Vec<u8>) -> Image {
+    Image::Kernel { kernel: bytes.into(), modules: Vec::new() }
+}
+
+fn word(mem: &PhysMem, at: u64) -> u32 {
+    mem.read_u32(Gpa(at)).unwrap()
+}
+
+/// An ELF32 file with one segment of `body` at `at`.
+fn elf32(at: u32, body: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    for half in [2u16, 3] {
+        file.extend(half.to_le_bytes());
+    }
+    for field in [1u32, at, 52, 0, 0] {
+        file.extend(field.to_le_bytes());
+    }
+    for half in [52u16, 32, 1, 0, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    for field in [1u32, 84, at, at, body.len() as u32, body.len() as u32 + 16, 7, 4] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend(body);
+    file
+}
+
+/// A Multiboot kernel with address fields, loaded at 1 MiB.
+fn multiboot_kernel(flags: u32) -> Vec<u8> {
+    let magic = 0x1bad_b002u32;
+    let sum = 0u32.wrapping_sub(magic).wrapping_sub(flags);
+    let base = MIB as u32;
+    let mut file = Vec::new();
+    for field in [magic, flags, sum, base, base, 0, base + 0x100, base + 32] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend([0xf4; 16]);
+    file
+}
+
+#[test]
+fn an_elf_without_a_note_starts_flat_in_32_bit_mode() {
+    let mut mem = memory();
+    let entry = load(&mut mem, &kernel(elf32(MIB as u32, &[0xf4; 5])), boot("")).unwrap();
+    assert_eq!(entry, Entry::Protected { eip: MIB as u32, eax: 0, ebx: 0, esp: low::START as u32 });
+    assert_eq!(word(&mem, MIB), 0xf4f4_f4f4);
+}
+
+#[test]
+fn the_demo_guest_starts_by_pvh_with_command_line_and_memory_map() {
+    let mut mem = memory();
+    let entry = load(&mut mem, &kernel(crate::guests::DEMO_ELF.to_vec()), boot("mode=normal")).unwrap();
+    let Entry::Protected { ebx, .. } = entry else { panic!("{entry:?}") };
+    assert_eq!(word(&mem, u64::from(ebx)), 0x336e_c578);
+    let command_line = mem.read_u64(Gpa(u64::from(ebx) + 24)).unwrap();
+    let mut text = [0; 12];
+    mem.read(Gpa(command_line), &mut text).unwrap();
+    assert_eq!(&text, b"mode=normal\0");
+    assert_eq!(mem.read_u64(Gpa(u64::from(ebx) + 32)).unwrap(), 0xe_0000);
+    assert_eq!(word(&mem, u64::from(ebx) + 48) as usize, memory_map(&mem).len());
+}
+
+#[test]
+fn multiboot_kernels_get_their_information_and_modules() {
+    let mut mem = memory();
+    let modules = vec![Cow::Owned(vec![7; 5000])];
+    let image = Image::Kernel { kernel: multiboot_kernel(0x1_0003).into(), modules };
+    let entry = load(&mut mem, &image, boot("x=1")).unwrap();
+    let Entry::Protected { eip, eax, ebx, .. } = entry else { panic!("{entry:?}") };
+    assert_eq!((eip, eax), (MIB as u32 + 32, 0x2bad_b002));
+    let info = u64::from(ebx);
+    assert_eq!(word(&mem, info + 20), 1);
+    let first = u64::from(word(&mem, info + 24));
+    let (start, end) = (word(&mem, first), word(&mem, first + 4));
+    assert_eq!((end - start, start % 4096), (5000, 0));
+    assert_eq!(word(&mem, u64::from(start)), 0x0707_0707);
+}
+
+#[test]
+fn a_multiboot_kernel_that_wants_the_impossible_is_refused() {
+    let error = load(&mut memory(), &kernel(multiboot_kernel(0x1_0008)), boot("")).unwrap_err();
+    assert!(error.to_string().contains("at offset 0x0: flags 0x10008"), "{error}");
+}
+
+#[test]
+fn flat_images_start_where_and_how_they_are_told() {
+    let image = |at, mode| Image::Flat { image: vec![0x90; 8].into(), at: Gpa(at), mode };
+    let real = load(&mut memory(), &image(0x7c00, FlatMode::Real), boot("")).unwrap();
+    assert_eq!(real, Entry::Real { segment: 0x7c0, ip: 0 });
+    let long = load(&mut memory(), &image(MIB, FlatMode::Long), boot("")).unwrap();
+    assert!(matches!(long, Entry::Long { rip: MIB, .. }));
+    assert!(load(&mut memory(), &image(2 * MIB, FlatMode::Real), boot("")).is_err());
+    assert!(load(&mut memory(), &image(64 * MIB, FlatMode::Protected), boot("")).is_err());
+}
+
+#[test]
+fn a_rom_lies_below_4_gib() {
+    let mut mem = memory();
+    let mut image = vec![0; 65536];
+    image[0xfff0] = 0xea;
+    assert_eq!(load(&mut mem, &Image::Rom { image: image.into() }, boot("")).unwrap(), Entry::Reset);
+    let mut byte = [0];
+    mem.read(Gpa(0xffff_fff0), &mut byte).unwrap();
+    assert_eq!(byte, [0xea]);
+    assert!(load(&mut memory(), &Image::Rom { image: vec![0; 100].into() }, boot("")).is_err());
+}
+
+#[test]
+fn kernels_that_are_not_kernels_are_named_as_such() {
+    let elf = elf32(MIB as u32, &[0xf4; 64]);
+    let mut other_machine = elf.clone();
+    other_machine[18] = 40;
+    let mut absurd = elf.clone();
+    absurd[52 + 20..52 + 24].copy_from_slice(&u32::MAX.to_le_bytes());
+    for (file, words) in [
+        (b"hello".to_vec(), "no known kernel format"),
+        (Vec::new(), "no known kernel format"),
+        (elf[..90].to_vec(), "cut off: segment at offset 0x54"),
+        (other_machine, "machine 40 is not x86"),
+        (elf32(0x6000, &[0; 16]), "collides"),
+        (elf32(0xffff_0000, &[0; 16]), "not inside guest memory"),
+        (absurd, "segment"),
+    ] {
+        let error = load(&mut memory(), &kernel(file), boot("")).unwrap_err().to_string();
+        assert!(error.contains(words), "{error} does not say {words}");
+    }
+}
+
+#[test]
+fn a_command_line_that_is_too_long_is_refused() {
+    let long = "x".repeat(5000);
+    let error = load(&mut memory(), &kernel(multiboot_kernel(0x1_0000)), boot(&long)).unwrap_err();
+    assert!(matches!(error, LoadError::CommandLine { len: 5000, .. }));
+}
+
+#[test]
+fn the_memory_map_is_ascending_and_leaves_device_ranges_out_of_ram() {
+    for size in [1, 16, 4096] {
+        let mem = PhysMem::new(size * MIB).unwrap();
+        let map = memory_map(&mem);
+        for pair in map.windows(2) {
+            assert!(pair[0].base.0 + pair[0].len <= pair[1].base.0, "{pair:?}");
+        }
+        for address in [layout::ECAM, layout::IOAPIC, layout::LAPIC, layout::VTD] {
+            let ram = map.iter().filter(|range| range.kind == MemoryKind::Ram);
+            assert!(ram.clone().all(|range| address.0.wrapping_sub(range.base.0) >= range.len));
+        }
+    }
+}
+
+#[test]
+fn acpi_tables_have_right_checksums() {
+    let mut mem = memory();
+    let vtd = Some(acpi::VtdTable { address_bits: 48, interrupt_remapping: true });
+    let rsdp = acpi::write(&mut mem, &acpi::Platform { vtd, ioapic_id: 8 }).unwrap();
+    let bytes = |at: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        mem.read(Gpa(at), &mut bytes).unwrap();
+        bytes
+    };
+    let sum = |bytes: &[u8]| bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    assert_eq!((sum(&bytes(rsdp.0, 20)), sum(&bytes(rsdp.0, 36))), (0, 0));
+    let xsdt = mem.read_u64(rsdp.plus(24)).unwrap();
+    let len = word(&mem, xsdt + 4) as usize;
+    let mut seen = Vec::new();
+    for entry in bytes(xsdt, len)[36..].chunks_exact(8) {
+        let at = u64::from_le_bytes(entry.try_into().unwrap());
+        let len = word(&mem, at + 4) as usize;
+        assert_eq!(sum(&bytes(at, len)), 0, "{:?}", bytes(at, 4));
+        seen.push(String::from_utf8(bytes(at, 4)).unwrap());
+    }
+    assert_eq!(seen, ["FACP", "APIC", "MCFG", "DMAR"]);
+}
+
+proptest! {
+    #[test]
+    fn damaged_kernels_are_errors_or_entries(
+        which in 0..3usize,
+        at in 0..400usize,
+        garbage in proptest::collection::vec(any::<u8>(), 1..8),
+    ) {
+        let mut file = match which {
+            0 => elf32(MIB as u32, &[0xf4; 64]),
+            1 => multiboot_kernel(0x1_0000),
+            _ => crate::guests::DEMO_ELF.to_vec(),
+        };
+        let at = at % (file.len() - garbage.len());
+        file[at..at + garbage.len()].copy_from_slice(&garbage);
+        let _ = load(&mut memory(), &kernel(file), boot(""));
+    }
+}

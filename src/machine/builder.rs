@@ -1,0 +1,160 @@
+//! From a scenario to a machine.
+
+use super::board::{Board, Fabric};
+use super::devices::{Cable, Devices};
+use super::platform::{Console, Platform};
+use super::{Machine, layout};
+use crate::error::Error;
+use crate::firmware::{self, Boot, Image, acpi};
+use crate::guests::DEMO_ELF;
+use crate::scenario::{Guest, Network, Scenario};
+use emu_core::cpu::{CRYSTAL_HZ, Cpu};
+use emu_core::mem::PhysMem;
+use emu_devices::acpi_pm::{self, AcpiPm};
+use emu_devices::debug_port::DebugPort;
+use emu_devices::e1000::{E1000, E1000Config};
+use emu_devices::ioapic::{self, Ioapic};
+use emu_devices::kbc::Kbc;
+use emu_devices::lapic::{self, Lapic};
+use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
+use emu_devices::pic::Pic;
+use emu_devices::pit::Pit;
+use emu_devices::rtc::{self, Rtc};
+use emu_devices::uart::{self, Uart};
+use emu_iommu::Vtd;
+use emu_net::{Loopback, NetBackend, Null, Replay};
+use std::path::PathBuf;
+
+/// I/O APIC id, apart from those of processors.
+const IOAPIC_ID: u8 = 8;
+
+impl Machine {
+    /// A machine as the scenario describes it, its guest loaded and about to execute its first instruction.
+    pub fn new(scenario: Scenario) -> Result<Self, Error> {
+        let mut machine = Self::bare(scenario)?;
+        machine.load_guest()?;
+        Ok(machine)
+    }
+
+    /// Everything but the guest.
+    pub(super) fn bare(scenario: Scenario) -> Result<Self, Error> {
+        let iommu = scenario
+            .iommu
+            .clone()
+            .map(Vtd::new)
+            .transpose()
+            .map_err(|error| Error::Config { part: "iommu", reason: error.to_string() })?;
+        let cpu = Cpu::new(scenario.cpu.clone());
+        let tsc_hz = cpu.tsc_hz();
+        let mut bootstrap = Lapic::new(lapic::Config::new(0, CRYSTAL_HZ, tsc_hz));
+        if !matches!(scenario.guest, Guest::Rom { .. }) {
+            bootstrap.set_virtual_wire();
+        }
+        let mem = PhysMem::new(scenario.memory.0)?;
+        let ranges = mem.ram_ranges();
+        let low_end = ranges.first().map_or(0, |(_, end)| end.0);
+        let high = ranges.get(1).map_or(0, |(start, end)| end.0 - start.0);
+        let devices = Devices {
+            nic: E1000::new(E1000Config::with_mac(scenario.nic.mac()?)),
+            host_bridge: HostBridge::new(Some(layout::ECAM.0), low_end),
+            lpc: LpcBridge::new(Some(layout::PM_PORTS)),
+            config_ports: ConfigPorts::default(),
+            pit: Pit::new(),
+            rtc: Rtc::new(&rtc::Config { date: scenario.date, presets: rtc::memory_presets(low_end, high) }),
+            uart: Uart::new(uart::Config {
+                index: 0,
+                pace: uart::Pace::Fixed(scenario.timing.serial_character.0),
+            }),
+            acpi_pm: AcpiPm::new(acpi_pm::Config {
+                pm_base: layout::PM_PORTS,
+                timer_32_bit: true,
+                s5_type: acpi::S5_TYPE,
+                ..acpi_pm::Config::default()
+            }),
+            kbc: Kbc::new(),
+            debug_port: DebugPort::new(),
+        };
+        let board = Board {
+            fabric: Fabric::default(),
+            mem,
+            iommu,
+            lapics: vec![bootstrap],
+            ioapic: Ioapic::new(ioapic::Config {
+                id: IOAPIC_ID,
+                bdf: layout::IOAPIC_SOURCE,
+                low_active_wires: ioapic::Config::PCI_PINS,
+            }),
+            pic: Pic::new(),
+            timing: scenario.timing.clone(),
+            traffic: Default::default(),
+        };
+        let cable = Cable::new(far_end(&scenario)?);
+        let map = Platform::fixed_regions(board.iommu.is_some());
+        let mut platform = Platform {
+            devices,
+            board,
+            cable,
+            map,
+            frames_in: 0,
+            interrupts: 0,
+            arrival: None,
+            stop: None,
+            goal: None,
+            serial: Console::default(),
+            debugcon: Console::default(),
+        };
+        platform.lay_regions();
+        platform.drain();
+        Ok(Self { cpu, platform, scenario })
+    }
+
+    /// Puts the guest into memory and the processor where the guest's boot protocol says.
+    fn load_guest(&mut self) -> Result<(), Error> {
+        let scenario = &self.scenario;
+        let (path, image) = match &scenario.guest {
+            Guest::Demo => {
+                (PathBuf::from("demo"), Image::Kernel { kernel: DEMO_ELF.into(), modules: Vec::new() })
+            }
+            Guest::Kernel { kernel, initrd } => {
+                let modules = initrd.iter().map(|path| scenario.read(path)).collect::<Result<_, _>>()?;
+                (kernel.clone(), Image::Kernel { kernel: scenario.read(kernel)?, modules })
+            }
+            Guest::Flat { image, at, mode } => (
+                image.clone(),
+                Image::Flat { image: scenario.read(image)?, at: emu_core::Gpa(*at), mode: *mode },
+            ),
+            Guest::Rom { image } => (image.clone(), Image::Rom { image: scenario.read(image)? }),
+        };
+        let described = acpi::Platform { vtd: vtd_table(scenario), ioapic_id: IOAPIC_ID };
+        let mem = &mut self.platform.board.mem;
+        let rsdp = match scenario.guest {
+            Guest::Rom { .. } => None,
+            Guest::Demo | Guest::Kernel { .. } | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
+        };
+        let boot = Boot { append: &scenario.append, rsdp };
+        let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;
+        entry.apply(&mut self.cpu);
+        // What was put into memory is where the run starts from, not a change.
+        self.platform.board.mem.clear_dirty();
+        Ok(())
+    }
+}
+
+/// What the DMAR table is to say.
+fn vtd_table(scenario: &Scenario) -> Option<acpi::VtdTable> {
+    scenario.iommu.as_ref().map(|iommu| acpi::VtdTable {
+        address_bits: iommu.address_bits,
+        interrupt_remapping: iommu.interrupt_remapping,
+    })
+}
+
+fn far_end(scenario: &Scenario) -> Result<Box<dyn NetBackend>, Error> {
+    Ok(match &scenario.network {
+        Network::Null => Box::new(Null),
+        Network::Loopback => Box::new(Loopback::default()),
+        Network::Replay { pcap, pacing, start, options } => {
+            let bytes = scenario.read(pcap)?;
+            Box::new(Replay::new(pcap, &bytes, pacing, start.0, options)?)
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! The machine: processor, devices, board, and the loop that runs them.
+//!
+//! `Machine { cpu, platform }`, `Platform { devices, board, cable }`: the split is what lets a device be called with
+//! everything that it may reach. Start at [`run`] for what happens when, at [`layout`] for where everything is.
+
+mod board;
+mod builder;
+mod configuration;
+mod devices;
+pub mod layout;
+mod look;
+mod memory_space;
+mod platform;
+mod port_space;
+mod routing;
+mod run;
+pub mod snapshot;
+mod summary;
+
+pub use run::{Goal, Stop};
+pub use summary::{Counters, Summary};
+
+use crate::scenario::Scenario;
+use emu_core::VirtTime;
+use emu_core::cpu::Cpu;
+use emu_core::trace::Tracer;
+use platform::Platform;
+use std::io::{self, Write};
+
+/// A whole PC and the scenario that it was made from.
+#[derive(Debug)]
+pub struct Machine {
+    cpu: Box<Cpu>,
+    platform: Platform,
+    scenario: Scenario,
+}
+
+impl Machine {
+    /// Instructions retired.
+    #[must_use]
+    pub fn insns(&self) -> u64 {
+        self.cpu.insns()
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub fn now(&self) -> VirtTime {
+        self.cpu.now()
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The trace, to attach a sink.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.platform.board.fabric.tracer
+    }
+
+    /// Writes everything that the guest sends from now on to `out`, as pcapng.
+    pub fn capture_to(&mut self, out: Box<dyn Write + Send>) -> io::Result<()> {
+        self.platform.cable.tap(out)
+    }
+
+    /// Closes the capture; says if anything could not be written.
+    pub fn finish_capture(&mut self) -> io::Result<()> {
+        self.platform.cable.finish_tap()
+    }
+
+    /// What the guest has sent to its serial port since the last call.
+    pub fn take_serial(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.platform.serial.pending)
+    }
+
+    /// What the guest has sent to the debug console since the last call.
+    pub fn take_debugcon(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.platform.debugcon.pending)
+    }
+}

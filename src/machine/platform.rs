@@ -1,0 +1,319 @@
+//! Devices and board together: the whole world outside of the processors, and the processor's one view of it.
+
+use super::board::{Board, Port};
+use super::devices::{Cable, Devices};
+use super::layout;
+use super::run::Stop;
+use crate::position::Position;
+use emu_core::cpu::{ApicGp, Attention, CpuBus, Reply, Stamp};
+use emu_core::device::DeviceCtx;
+use emu_core::mem::{AddressMap, PhysMem};
+use emu_core::trace::{RecordId, TraceEvent};
+use emu_core::{Event, Gpa, Slot, VirtTime, Width};
+use emu_devices::e1000::E1000;
+use emu_devices::lapic::{Mode, Request};
+
+/// The world of the processors.
+#[derive(Debug)]
+pub(super) struct Platform {
+    pub(super) devices: Devices,
+    pub(super) board: Board,
+    pub(super) cable: Cable,
+    /// Device registers in memory space; laid anew when a BAR moves.
+    pub(super) map: AddressMap,
+    /// Frames that came in from the wire.
+    pub(super) frames_in: u64,
+    /// Hardware interrupts that the processor took.
+    pub(super) interrupts: u64,
+    /// The arrival that is in the event queue.
+    pub(super) arrival: Option<VirtTime>,
+    /// The machine's end, once something asked for it.
+    pub(super) stop: Option<Stop>,
+    /// Where the run in progress is to stop, if the processor can't know.
+    pub(super) goal: Option<Position>,
+    pub(super) serial: Console,
+    pub(super) debugcon: Console,
+}
+
+/// What came out of a console and was not yet taken, and what `serial=TEXT` compares.
+#[derive(Debug, Default)]
+pub(super) struct Console {
+    pub(super) pending: Vec<u8>,
+    /// The last bytes, as many as a text that is waited for may have.
+    tail: Vec<u8>,
+}
+
+/// Texts to wait for are at most this long.
+const TAIL_MAX: usize = 4096;
+
+impl Console {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() > 2 * TAIL_MAX {
+            self.tail.drain(..self.tail.len() - TAIL_MAX);
+        }
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.tail.windows(text.len().max(1)).any(|window| window == text.as_bytes())
+    }
+}
+
+impl Platform {
+    /// Lends the network card what it needs for a call.
+    pub(super) fn with_nic<R>(
+        &mut self,
+        call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R,
+    ) -> R {
+        let Self { devices, board, cable, .. } = self;
+        let Board { fabric, mem, iommu, timing, traffic, .. } = board;
+        let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };
+        let bus_master = devices.nic.bus_master();
+        let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
+        call(&mut devices.nic, &mut ctx, cable)
+    }
+
+    /// Gives every event that is due by `now` to its chip, in order.
+    pub(super) fn deliver_due(&mut self, now: VirtTime, insns: u64) {
+        while let Some((when, event)) = self.board.fabric.events.pop_due(now) {
+            // The event takes effect at this instruction boundary, which may be a little later than it was due.
+            self.board.fabric.now = now.max(when);
+            self.board.fabric.tracer.at(self.board.fabric.now, insns);
+            self.board.fabric.tracer.set_cause(event.cause);
+            self.deliver(event);
+            self.drain();
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        let token = event.token;
+        match event.slot {
+            Slot::Nic(_) => self.with_nic(|nic, ctx, cable| nic.on_event(ctx, cable, token)),
+            Slot::Wire(_) => self.frame_arrives(),
+            Slot::Lapic(index) => {
+                let Board { fabric, lapics, .. } = &mut self.board;
+                if let Some(lapic) = lapics.get_mut(usize::from(index)) {
+                    lapic.on_event(&mut fabric.env(), token);
+                }
+            }
+            Slot::Pit => self.devices.pit.on_event(&mut self.board.fabric.env(), token),
+            Slot::Rtc => self.devices.rtc.on_event(&mut self.board.fabric.env(), token),
+            Slot::Uart(_) => self.devices.uart.on_event(&mut self.board.fabric.env(), token),
+            Slot::AcpiPm => self.devices.acpi_pm.on_event(&mut self.board.fabric.env(), token),
+            Slot::Kbc
+            | Slot::Cpu(_)
+            | Slot::Iommu
+            | Slot::Ioapic
+            | Slot::Pic
+            | Slot::DebugPort
+            | Slot::Pci => {}
+        }
+    }
+
+    /// A frame's last bit is in.
+    fn frame_arrives(&mut self) {
+        self.arrival = None;
+        let now = self.board.fabric.now;
+        if let Some(frame) = emu_net::NetBackend::receive(&mut self.cable, now) {
+            let packet = self.frames_in;
+            self.frames_in += 1;
+            // A frame has no cause inside the machine.
+            self.board.fabric.tracer.set_cause(None);
+            self.with_nic(|nic, ctx, _| nic.frame_in(ctx, packet, &frame));
+        }
+    }
+
+    /// Puts the next arrival into the event queue if it is not there.
+    fn schedule_arrival(&mut self) {
+        let next = emu_net::NetBackend::next_arrival(&self.cable);
+        if next == self.arrival {
+            return;
+        }
+        let events = &mut self.board.fabric.events;
+        events.cancel(Slot::Wire(0), 0);
+        if let Some(when) = next {
+            events.schedule(when, Event { slot: Slot::Wire(0), token: 0, cause: None });
+        }
+        self.arrival = next;
+    }
+
+    /// After a chip was called: its signals take effect, its output is collected, the cable is looked at.
+    pub(super) fn drain(&mut self) {
+        self.route_signals();
+        self.schedule_arrival();
+        let serial = self.devices.uart.take_output();
+        if !serial.is_empty() {
+            self.serial.push(&serial);
+        }
+        let debug = self.devices.debug_port.take_output();
+        if !debug.is_empty() {
+            self.debugcon.push(&debug);
+        }
+    }
+
+    /// Whether the goal that only the platform sees is reached.
+    pub(super) fn goal_reached(&self) -> bool {
+        match &self.goal {
+            Some(Position::Packet(packet)) => self.frames_in > *packet,
+            Some(Position::Record(record)) => self.board.fabric.tracer.state().next_id > *record,
+            Some(Position::Serial(text)) => self.serial.has(text) || self.debugcon.has(text),
+            Some(Position::Insns(_) | Position::Time(_)) | None => false,
+        }
+    }
+}
+
+impl CpuBus for Platform {
+    fn mem(&mut self) -> &mut PhysMem {
+        &mut self.board.mem
+    }
+
+    fn mem_ref(&self) -> &PhysMem {
+        &self.board.mem
+    }
+
+    fn mmio_read(&mut self, at: Stamp, gpa: Gpa, width: Width) -> Reply {
+        self.board.fabric.at(at);
+        let reply = self.read_memory_space(gpa, width);
+        self.drain();
+        reply
+    }
+
+    fn mmio_write(&mut self, at: Stamp, gpa: Gpa, width: Width, value: u64) -> Reply {
+        self.board.fabric.at(at);
+        let reply = self.write_memory_space(gpa, width, value);
+        self.drain();
+        reply
+    }
+
+    fn port_read(&mut self, at: Stamp, port: u16, width: Width) -> Reply {
+        self.board.fabric.at(at);
+        let reply = self.read_port_space(port, width);
+        self.drain();
+        reply
+    }
+
+    fn port_write(&mut self, at: Stamp, port: u16, width: Width, value: u32) -> Reply {
+        self.board.fabric.at(at);
+        let reply = self.write_port_space(port, width, value);
+        self.drain();
+        reply
+    }
+
+    fn attention(&self) -> Option<Attention> {
+        let lapic = self.board.lapics.first()?;
+        match lapic.request() {
+            Some(Request::Init) => Some(Attention::Init),
+            Some(Request::StartUp(page)) => Some(Attention::StartUp(page)),
+            Some(Request::Nmi) => Some(Attention::Nmi),
+            // There is no system management mode: the request is dropped where it is seen.
+            Some(Request::Smi) | None if lapic.pending().is_some() || lapic.ext_int_pending() => {
+                Some(Attention::Interrupt)
+            }
+            Some(Request::Smi) | None => None,
+        }
+    }
+
+    fn take_attention(&mut self, at: Stamp, attention: Attention) {
+        self.board.fabric.at(at);
+        let request = match attention {
+            Attention::Init => Request::Init,
+            Attention::StartUp(page) => Request::StartUp(page),
+            Attention::Nmi => Request::Nmi,
+            Attention::Interrupt => return,
+        };
+        let Board { fabric, lapics, .. } = &mut self.board;
+        if let Some(lapic) = lapics.first_mut() {
+            lapic.take_request(&mut fabric.env(), request);
+        }
+    }
+
+    fn acknowledge(&mut self, at: Stamp) -> Option<(u8, Option<RecordId>)> {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, pic, .. } = &mut self.board;
+        let lapic = lapics.first_mut()?;
+        let answer = if lapic.ext_int_pending() {
+            let cause = lapic.acknowledge_ext_int();
+            let mut env = fabric.env();
+            let (vector, pic_cause) = pic.acknowledge(&mut env);
+            Some((vector, cause.or(pic_cause)))
+        } else {
+            lapic.pending()?;
+            Some(lapic.acknowledge(&mut fabric.env()))
+        };
+        self.drain();
+        answer
+    }
+
+    fn apic_msr_read(&mut self, at: Stamp, msr: u32) -> Result<u64, ApicGp> {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, .. } = &mut self.board;
+        lapics.first_mut().ok_or(ApicGp)?.msr_read(&mut fabric.env(), msr).map_err(|_| ApicGp)
+    }
+
+    fn apic_msr_write(&mut self, at: Stamp, msr: u32, value: u64) -> Result<(), ApicGp> {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, .. } = &mut self.board;
+        let result =
+            lapics.first_mut().ok_or(ApicGp)?.msr_write(&mut fabric.env(), msr, value).map_err(|_| ApicGp);
+        self.drain();
+        result
+    }
+
+    fn set_tsc_offset(&mut self, at: Stamp, offset: u64) {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, .. } = &mut self.board;
+        if let Some(lapic) = lapics.first_mut() {
+            lapic.set_tsc_offset(&mut fabric.env(), offset);
+        }
+        self.drain();
+    }
+
+    fn cr8(&self) -> u64 {
+        self.board.lapics.first().map_or(0, emu_devices::lapic::Lapic::cr8)
+    }
+
+    fn set_cr8(&mut self, at: Stamp, value: u64) {
+        self.board.fabric.at(at);
+        let Board { fabric, lapics, .. } = &mut self.board;
+        if let Some(lapic) = lapics.first_mut() {
+            lapic.set_cr8(&mut fabric.env(), value);
+        }
+        self.drain();
+    }
+
+    fn trace(&mut self, at: Stamp, event: TraceEvent) -> RecordId {
+        self.board.fabric.at(at);
+        let tracer = &mut self.board.fabric.tracer;
+        let id = tracer.emit(Slot::Cpu(0), event);
+        if let TraceEvent::CpuHalt { .. } = event {
+            tracer.sleep();
+        }
+        id
+    }
+
+    fn enter_interrupt(&mut self, at: Stamp, vector: u8, rip: u64, interrupt: Option<RecordId>) {
+        self.board.fabric.at(at);
+        let tracer = &mut self.board.fabric.tracer;
+        tracer.set_cause(interrupt);
+        let id = tracer.emit(Slot::Cpu(0), TraceEvent::CpuInterrupt { vector, rip });
+        tracer.enter_handler(id);
+        self.interrupts += 1;
+    }
+
+    fn leave_interrupt(&mut self, at: Stamp, rip: u64) {
+        self.board.fabric.at(at);
+        let tracer = &mut self.board.fabric.tracer;
+        tracer.emit(Slot::Cpu(0), TraceEvent::CpuIret { rip });
+        tracer.leave_handler();
+    }
+
+    fn wants_stop(&self) -> bool {
+        self.stop.is_some() || self.goal_reached()
+    }
+}
+
+/// Whether the local APIC's registers are in memory space now.
+pub(super) fn lapic_in_memory(board: &Board) -> bool {
+    board.lapics.first().is_some_and(|lapic| lapic.mode() == Mode::XApic)
+}

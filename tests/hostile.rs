@@ -1,0 +1,205 @@
+//! Bad input: each is a clear error that names the file and the place, or what the hardware would do. Never a panic, never a
+//! hang.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+mod common;
+
+use common::{Outcome, finish};
+use emu_core::trace::TraceEvent;
+use glassbox::firmware::FlatMode;
+use glassbox::machine::{Goal, Machine, Stop};
+use glassbox::scenario::{Guest, Limits, Network, Scenario};
+use glassbox::units::Bytes;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("glassbox-hostile-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Runs machine code at 1 MiB, in 64-bit mode, for at most a million instructions.
+fn run_code(name: &str, code: &[u8]) -> Outcome {
+    let folder = folder(name);
+    std::fs::write(folder.join("code"), code).unwrap();
+    let scenario = Scenario {
+        guest: Guest::Flat { image: "code".into(), at: 0x10_0000, mode: FlatMode::Long },
+        memory: Bytes(16 << 20),
+        limits: Limits { insns: Some(1_000_000), time: None },
+        base: folder.clone(),
+        ..Scenario::default()
+    };
+    let outcome = finish(Machine::new(scenario).unwrap());
+    std::fs::remove_dir_all(folder).unwrap();
+    outcome
+}
+
+/// A small reproducible generator.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+#[test]
+fn random_bytes_as_code_end_in_something_architectural() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for round in 0..300 {
+        let code: Vec<u8> = (0..64).flat_map(|_| random.next().to_le_bytes()).collect();
+        let outcome = run_code("code", &code);
+        let ended = matches!(
+            outcome.stop,
+            Stop::TripleFault | Stop::Limit | Stop::Idle | Stop::PowerOff { .. } | Stop::Reset
+        );
+        assert!(ended, "round {round}: {:?}", outcome.stop);
+    }
+}
+
+#[test]
+fn an_exception_without_an_idt_is_a_triple_fault() {
+    let outcome = run_code("ud2", &[0x0f, 0x0b]);
+    assert_eq!(outcome.stop, Stop::TripleFault);
+    let exceptions = outcome.events(|event| matches!(event, TraceEvent::CpuException { .. })).len();
+    assert!(exceptions >= 2, "{exceptions} exceptions");
+    assert_eq!(outcome.events(|event| matches!(event, TraceEvent::CpuShutdown { .. })).len(), 1);
+}
+
+/// A guest that does nothing but write random words to the registers of the card and of the VT-d unit, then lets it all
+/// happen. The same random words are what rings and tables are made of.
+#[test]
+fn devices_driven_with_garbage_stay_within_bounds() {
+    for seed in 1..=40 {
+        let mut random = Random(seed);
+        let mut code = Vec::new();
+        let mut store = |address: u64, value: u32| {
+            code.extend([0x48, 0xb8]);
+            code.extend(address.to_le_bytes());
+            code.extend([0xc7, 0x00]);
+            code.extend(value.to_le_bytes());
+        };
+        // Command register of the card by ECAM: memory, bus master; BAR 0.
+        store(0xe001_0010, 0xfeb8_0000);
+        store(0xe001_0004, 6);
+        for _ in 0..300 {
+            let value = random.next() as u32;
+            let value = if random.next().is_multiple_of(3) { value & 0x3f_ff80 } else { value };
+            match random.next() % 3 {
+                0 => store(0xfed9_0000 + (random.next() & 0x3f8), value),
+                1 => store(0xfeb8_0000 + (random.next() & 0x5ffc), value),
+                // Rings and their tails, so that descriptors are really fetched.
+                _ => store(
+                    [0xfeb8_3818, 0xfeb8_2818, 0xfeb8_3800, 0xfeb8_2800][random.next() as usize % 4],
+                    value,
+                ),
+            }
+        }
+        // cli; hlt
+        code.extend([0xfa, 0xf4]);
+        let outcome = run_code("devices", &code);
+        assert!(
+            matches!(outcome.stop, Stop::Idle | Stop::Limit | Stop::TripleFault),
+            "{seed}: {:?}",
+            outcome.stop
+        );
+    }
+}
+
+fn glassbox(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_glassbox")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn bad_files_and_arguments_are_one_line_and_exit_2() {
+    let folder = folder("files");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let text = file("notes.txt", b"this is no kernel");
+    let cut = file("cut.pcap", &include_bytes!("../traces/ssh.pcap")[..10]);
+    let scenario = file("bad.ron", b"(\n    title: \"x\",\n    memry: \"64M\",\n)\n");
+    let snapshot = file("bad.snap", b"(version: 1)");
+    for (arguments, words) in [
+        (vec!["run", "nonsense"], "no scenario `nonsense`"),
+        (vec!["run", "no/such/file.ron"], "no/such/file.ron: No such file"),
+        (vec!["run", scenario.as_str()], "bad.ron:3:"),
+        (vec!["run", "--kernel", text.as_str()], "notes.txt: no known kernel format"),
+        (vec!["run", "--kernel", "/no/such/kernel"], "/no/such/kernel: No such file"),
+        (vec!["run", "demo", "--pcap", cut.as_str()], "cut.pcap: at byte 0"),
+        (vec!["run", "demo", "--pcap", text.as_str()], "notes.txt: not a capture"),
+        (vec!["run", "demo", "--memory", "1X"], "not a number with one of the units"),
+        (vec!["run", "demo", "--memory", "4K"], "RAM size 0x1000"),
+        (vec!["run", "demo", "--until", "soon"], "`soon` is no position"),
+        (vec!["run", "demo", "--trace-kinds", "nonsense"], "no kind `nonsense`"),
+        (vec!["restore", snapshot.as_str()], "bad.snap:"),
+        (vec!["inspect", text.as_str(), "cpu"], "notes.txt:"),
+        (vec!["journey", "demo"], "--packet"),
+    ] {
+        let (code, stderr) = glassbox(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?} says: {stderr}");
+        assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn exit_codes_tell_how_a_run_ended() {
+    for (arguments, want) in [
+        (vec!["run", "demo", "--serial", "none", "--summary", "json"], 0),
+        (vec!["run", "demo", "--serial", "none", "--max-insns", "1000"], 124),
+        (vec!["run", "demo", "--serial", "none", "--until", "packet=2"], 0),
+        (vec!["run", "demo", "--serial", "none", "--until", "packet=1000"], 1),
+        (vec!["run", "demo", "--serial", "none", "--append", "nic-gsi=16 idle-ms=nonsense"], 1),
+        (vec!["journey", "demo", "--packet", "1000"], 1),
+    ] {
+        assert_eq!(glassbox(&arguments).0, Some(want), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_capture_cut_in_the_middle_is_replayed_up_to_the_cut() {
+    let folder = folder("cut");
+    let whole = include_bytes!("../traces/demo-requests.pcap");
+    std::fs::write(folder.join("cut.pcap"), &whole[..2000]).unwrap();
+    let mut scenario = Scenario::load("demo").unwrap();
+    if let Network::Replay { pcap, .. } = &mut scenario.network {
+        *pcap = folder.join("cut.pcap");
+    }
+    let mut machine = Machine::new(scenario).unwrap();
+    machine.run(&Goal::default());
+    let frames = machine.counters().frames_in;
+    assert!((5..41).contains(&frames), "{frames} frames");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn damaged_snapshots_are_refused_by_name() {
+    let folder = folder("snapshot");
+    let path = folder.join("s");
+    let mut machine = Machine::new(Scenario::load("demo").unwrap()).unwrap();
+    machine.run(&Goal { position: Some("packet=1".parse().unwrap()), ..Goal::default() });
+    glassbox::machine::snapshot::save(&machine, &path).unwrap();
+    let pages = folder.join("s.pages");
+    let bytes = std::fs::read(&pages).unwrap();
+    let refused = |damaged: &[u8], words: &str| {
+        std::fs::write(&pages, damaged).unwrap();
+        let error = glassbox::machine::snapshot::load(Path::new(&path)).unwrap_err().to_string();
+        assert!(error.contains("s.pages") && error.contains(words), "{error}");
+    };
+    refused(&bytes[..bytes.len() - 1], "cut inside a page");
+    refused(b"nonsense", "not a file of memory pages");
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    refused(&changed, "not the pages of this snapshot");
+    std::fs::remove_dir_all(folder).unwrap();
+}
