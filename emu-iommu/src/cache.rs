@@ -45,6 +45,9 @@ pub struct Cached<'a, E> {
     pub set: u16,
     /// Way.
     pub way: u16,
+    /// Turns of the cache since it was used last (LRU) or filled (the other policies). A turn is a filling,
+    /// with LRU also a use.
+    pub age: u64,
     /// The entry.
     pub entry: &'a E,
 }
@@ -154,7 +157,7 @@ impl<E: Copy> Cache<E> {
         let ways = usize::from(self.geometry.ways);
         self.lines.iter().enumerate().filter_map(move |(index, line)| {
             let (set, way) = ((index / ways) as u16, (index % ways) as u16);
-            line.as_ref().map(|line| Cached { set, way, entry: &line.entry })
+            line.as_ref().map(|line| Cached { set, way, age: self.clock - line.stamp, entry: &line.entry })
         })
     }
 

@@ -87,6 +87,8 @@ pub struct IommuConfig {
     pub eim: bool,
     /// Context entries may pass addresses through.
     pub pass_through: bool,
+    /// ECAP.SC: leaves of the paging tables may ask for snooping (SNP); else that bit is reserved.
+    pub snoop_control: bool,
     /// Fault recording registers, 1-224: what the register page has room for.
     pub fault_records: u16,
     /// The IOTLB.
@@ -109,6 +111,7 @@ impl Default for IommuConfig {
             interrupt_remapping: true,
             eim: true,
             pass_through: true,
+            snoop_control: true,
             fault_records: 8,
             iotlb: IotlbConfig::default(),
             context_cache: CacheConfig { sets: 8, ways: 2 },
@@ -219,7 +222,7 @@ impl IommuConfig {
             | when(self.interrupt_remapping, ECAP_IR | u64::from(MHMV) << ECAP_MHMV_SHIFT)
             | when(self.eim, ECAP_EIM)
             | when(self.pass_through, ECAP_PT)
-            | ECAP_SC
+            | when(self.snoop_control, ECAP_SC)
             | (IVA / 16) << ECAP_IRO_SHIFT
     }
 }

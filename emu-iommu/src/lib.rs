@@ -48,6 +48,12 @@ impl Vtd {
         Ok(Self { config, state })
     }
 
+    /// The machine's reset line: registers and caches start over, the counters go on.
+    pub fn reset(&mut self) {
+        let stats = self.state.stats;
+        self.state = VtdState { stats, ..VtdState::reset(&self.config) };
+    }
+
     /// How it was built.
     #[must_use]
     pub const fn config(&self) -> &IommuConfig {

@@ -5,6 +5,7 @@ use crate::Vtd;
 use crate::cache::Cache;
 use crate::config::IommuConfig;
 use crate::fault::Request;
+use crate::spec::fault::{ADDRESS_WIDTH, INTERRUPT_ADDRESS};
 use crate::spec::register::TE;
 use crate::spec::table::{INTERRUPT_RANGE, TT_PASS_THROUGH};
 use crate::state::count;
@@ -90,10 +91,26 @@ impl IotlbEntry {
         (1 << self.page_shift) - 1
     }
 
-    const fn refuses(&self, write: bool) -> Option<u8> {
+    /// Where `iova`, which is in its page, lies.
+    const fn place(&self, iova: Iova) -> Gpa {
+        self.gpa.plus(iova.0 & self.low_bits())
+    }
+
+    /// Bytes from `iova` on that it is good for: to the end of its page, or to where a large one reaches the
+    /// interrupt range.
+    fn reach(&self, iova: Iova) -> u64 {
+        let to_end = self.low_bits() + 1 - (iova.0 & self.low_bits());
+        match INTERRUPT_RANGE.start().checked_sub(self.place(iova).0) {
+            Some(to_range) => to_end.min(to_range),
+            None => to_end,
+        }
+    }
+
+    fn refuses(&self, iova: Iova, write: bool) -> Option<u8> {
         match self.fault {
-            0 if if write { self.write } else { self.read } => None,
-            0 => Some(permission_fault(write)),
+            0 if !(if write { self.write } else { self.read }) => Some(permission_fault(write)),
+            0 if INTERRUPT_RANGE.contains(&self.place(iova).0) => Some(INTERRUPT_ADDRESS),
+            0 => None,
             fault => Some(fault),
         }
     }
@@ -134,15 +151,23 @@ impl Vtd {
         iova: Iova,
         write: bool,
     ) -> Result<Translated, DmaFault> {
-        if self.state.status & TE == 0 || INTERRUPT_RANGE.contains(&iova.0) {
+        if self.state.status & TE == 0 {
             return Ok(identity(iova, VirtDuration::ZERO));
+        }
+        if INTERRUPT_RANGE.contains(&iova.0) {
+            // A write is an interrupt request, for the board to carry to the remapper. Nothing can be read there.
+            if write {
+                return Ok(identity(iova, VirtDuration::ZERO));
+            }
+            self.fault(env, Request::Dma { bdf, iova, write }, INTERRUPT_ADDRESS, false);
+            return Err(DmaFault::Remapping(INTERRUPT_ADDRESS));
         }
         let reads_before = self.state.stats.walk_reads;
         let found = self.look_up_context(env, mem, bdf).and_then(|(context, lookup)| {
             let silent = context.fault_processing_disabled();
             let refused = |reason, cause| Refused { reason, silent, cause };
             if walk::too_wide(context, iova) {
-                return Err(refused(crate::spec::fault::ADDRESS_WIDTH, lookup));
+                return Err(refused(ADDRESS_WIDTH, lookup));
             }
             if context.translation_type() == TT_PASS_THROUGH {
                 return Ok(None);
@@ -156,9 +181,7 @@ impl Vtd {
         match found {
             Ok(None) => Ok(identity(iova, latency)),
             Ok(Some(entry)) => {
-                let offset = iova.0 & entry.low_bits();
-                let page_len_left = entry.low_bits() + 1 - offset;
-                Ok(Translated { gpa: entry.gpa.plus(offset), page_len_left, latency })
+                Ok(Translated { gpa: entry.place(iova), page_len_left: entry.reach(iova), latency })
             }
             Err(Refused { reason, silent, cause }) => {
                 let request = Request::Dma { bdf, iova, write };
@@ -229,9 +252,9 @@ impl Vtd {
         let domain = context.domain();
         if let Some(entry) = look_up(&mut self.state.iotlb, domain, iova) {
             count(&mut self.state.stats.iotlb_hits);
-            let gpa = entry.gpa.plus(iova.0 & entry.low_bits());
+            let gpa = entry.place(iova);
             let id = env.trace(Slot::Iommu, TraceEvent::IotlbHit { bdf, domain, iova, gpa });
-            return match entry.refuses(write) {
+            return match entry.refuses(iova, write) {
                 None => Ok(entry),
                 Some(reason) => Err((reason, id)),
             };
@@ -258,9 +281,20 @@ impl Vtd {
         };
         let domain = context.domain();
         match walk::second_level(config, mem, context, iova, write, &mut see) {
-            Ok(Leaf { gpa, shift, read, write }) => {
+            Ok(Leaf { gpa, shift, read, write: writable }) => {
                 let page = Iova(iova.0 >> shift << shift);
-                let entry = IotlbEntry { domain, iova: page, gpa, page_shift: shift, read, write, fault: 0 };
+                let entry = IotlbEntry {
+                    domain,
+                    iova: page,
+                    gpa,
+                    page_shift: shift,
+                    read,
+                    write: writable,
+                    fault: 0,
+                };
+                if let Some(reason) = entry.refuses(iova, write) {
+                    return Err(reason);
+                }
                 self.cache_page(env, entry);
                 Ok(entry)
             }

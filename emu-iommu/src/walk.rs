@@ -193,9 +193,10 @@ pub(crate) fn second_level(
 pub(crate) fn check_paging(config: &IommuConfig, entry: u64, level: u8) -> Option<bool> {
     let is_leaf = level == 0 || entry & PTE_PS != 0;
     let pointer_beyond = config.beyond_width() & ADDRESS;
+    let snoop = if config.snoop_control { 0 } else { PTE_SNP };
     let by_kind = match (level, is_leaf) {
-        (0, _) => 0,
-        (1 | 2, true) if config.superpages => (1 << (12 + 9 * level)) - PAGE_LOW,
+        (0, _) => snoop,
+        (1 | 2, true) if config.superpages => (1 << (12 + 9 * level)) - PAGE_LOW | snoop,
         (_, true) => PTE_PS,
         (_, false) => PTE_SNP,
     };

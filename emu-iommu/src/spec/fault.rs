@@ -25,6 +25,8 @@ pub const CONTEXT_RESERVED: u8 = 0xb;
 /// Reserved bits in a paging entry.
 pub const PAGING_RESERVED: u8 = 0xc;
 
+/// The address, as asked for or as translated, is one of interrupt messages (3.14).
+pub const INTERRUPT_ADDRESS: u8 = 0xe;
 /// Reserved bits in a remappable interrupt request.
 pub const REQUEST_RESERVED: u8 = 0x20;
 /// Interrupt index beyond the table.
@@ -67,7 +69,7 @@ pub const fn fault_reason_text(reason: u8) -> &'static str {
         CONTEXT_RESERVED => "reserved bits set in context entry",
         PAGING_RESERVED => "reserved bits set in paging entry",
         0xd => "translation request blocked",
-        0xe => "address in the interrupt range",
+        INTERRUPT_ADDRESS => "address in the interrupt range",
         REQUEST_RESERVED => "reserved bits set in interrupt request",
         INDEX => "interrupt index beyond the table",
         IRTE_NOT_PRESENT => "interrupt entry not present",

@@ -43,5 +43,5 @@ pub const PTE_TM: u64 = 1 << 62;
 /// Pointers of every kind of entry before the host address width cuts them.
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// The pages that are interrupt messages when written (3.15): never remapped.
+/// The addresses that are interrupt messages when written (3.14): never remapped, nor may anything be remapped to them.
 pub const INTERRUPT_RANGE: std::ops::RangeInclusive<u64> = 0xfee0_0000..=0xfeef_ffff;

@@ -59,7 +59,10 @@ mod reference {
         match () {
             () if wrong => Err(0xc),
             () if bits(entry, u32::from(write), u32::from(write)) == 0 => Err(denied),
-            () if leaf => Ok(bits(entry, 47, shift) << shift | bits(iova, shift - 1, 0)),
+            () if leaf => match bits(entry, 47, shift) << shift | bits(iova, shift - 1, 0) {
+                at if at >> 20 == 0xfee => Err(0xe),
+                at => Ok(at),
+            },
             () => level(mem, bits(entry, 47, 12) << 12, iova, write, shift - 9),
         }
     }

@@ -150,6 +150,9 @@ fn capabilities_decide_what_is_reserved() {
     fn no_superpages(config: &mut IommuConfig) {
         config.superpages = false;
     }
+    fn no_snoop_control(config: &mut IommuConfig) {
+        config.snoop_control = false;
+    }
     fn no_pass_through(config: &mut IommuConfig) {
         config.pass_through = false;
     }
@@ -167,6 +170,8 @@ fn capabilities_decide_what_is_reserved() {
         spoilt(narrow, |rig, d| paging(rig, d, 0, |entry| entry | 1 << 39), PAGING_RESERVED),
         spoilt(no_superpages, |rig, d| paging(rig, d, 1, |_| 0x20_0083), PAGING_RESERVED),
         spoilt(no_superpages, |rig, d| paging(rig, d, 2, |_| 0x83), PAGING_RESERVED),
+        spoilt(no_snoop_control, |rig, d| paging(rig, d, 0, |entry| entry | 1 << 11), PAGING_RESERVED),
+        spoilt(no_snoop_control, |rig, d| paging(rig, d, 1, |_| 0x20_0883), PAGING_RESERVED),
         spoilt(no_pass_through, |rig, _| context(rig, |c| c[0] |= 2 << 2), CONTEXT_INVALID),
     ];
     cases.iter().for_each(check);
@@ -241,6 +246,47 @@ fn the_interrupt_range_is_never_translated() {
     assert_eq!(rig.put(0xfee0_0000), Ok(0xfee0_0000));
     assert_eq!(rig.put(0xfeef_fffc), Ok(0xfeef_fffc));
     assert_eq!(rig.put(0xfef0_0000), Err(WRITE));
+    assert_eq!(rig.get(0xfee0_0000), Err(INTERRUPT_ADDRESS));
+    assert_eq!(rig.take_faults(), [(NIC, WRITE), (NIC, INTERRUPT_ADDRESS)]);
+}
+
+#[test]
+fn nothing_is_translated_into_the_interrupt_range() {
+    // A page's level and place, an offset in it, and whether what is there can be reached.
+    let cases = [
+        (0, 0xfedf_f000, 0xfff, true),
+        (0, 0xfee0_0000, 0, false),
+        (0, 0xfeef_f000, 0xfff, false),
+        (0, 0xfef0_0000, 0, true),
+        (1, 0xfee0_0000, 0xf_ffff, false),
+        (1, 0xfee0_0000, 0x10_0000, true),
+        (2, 0xc000_0000, 0x3edf_ffff, true),
+        (2, 0xc000_0000, 0x3ee0_0000, false),
+        (2, 0xc000_0000, 0x3ef0_0000, true),
+    ];
+    for (level, gpa, offset, reached) in cases {
+        let (mut rig, domain) = Rig::with_nic(IommuConfig::default(), 4);
+        let base = 1 << 39;
+        rig.map_large(&domain, base, gpa, level, Rights::Rw);
+        let expected = if reached { Ok(gpa + offset) } else { Err(INTERRUPT_ADDRESS) };
+        assert_eq!(rig.put(base + offset), expected, "{gpa:#x} + {offset:#x}, walked");
+        // A large page that is also somewhere else is then in the IOTLB.
+        let elsewhere = if level == 1 { 0x1f_f000 } else { 0 };
+        let cached = rig.get(base + elsewhere).is_ok();
+        assert_eq!(rig.get(base + offset), expected, "{gpa:#x} + {offset:#x}, cached: {cached}");
+        assert_eq!(rig.vtd.iotlb_entries().count(), usize::from(cached));
+    }
+}
+
+#[test]
+fn a_large_page_is_good_up_to_the_interrupt_range() {
+    let (mut rig, domain) = Rig::with_nic(IommuConfig::default(), 4);
+    rig.map_large(&domain, 0x4000_0000, 0xc000_0000, 2, Rights::Rw);
+    for (offset, left) in [(0x3edf_fff0, 0x10), (0, 0x3ee0_0000), (0x3ef0_0000, 0x110_0000)] {
+        let (mut env, iova) = (rig.fabric.env(), Iova(0x4000_0000 + offset));
+        let found = rig.vtd.translate(&mut env, &mut rig.mem, NIC, iova, false).unwrap();
+        assert_eq!((found.gpa.0, found.page_len_left), (0xc000_0000 + offset, left));
+    }
 }
 
 #[test]
