@@ -5,6 +5,7 @@
 use crate::Vtd;
 use crate::spec::fault::{RECORD_F, RECORD_INDEX_SHIFT, RECORD_READ, RECORD_REASON_SHIFT};
 use crate::spec::register::*;
+use crate::spec::table::INTERRUPT_RANGE;
 use crate::state::{MessageRegisters, count};
 use emu_core::device::{Env, Signal};
 use emu_core::trace::{RecordId, TraceEvent};
@@ -23,8 +24,12 @@ pub(crate) enum Request {
 pub(crate) const CONDITIONS: u32 = PFO | PPF | IQE | ICE | ITE;
 
 impl MessageRegisters {
-    /// The interrupt that the registers describe; `None` if the delivery mode is reserved. These events are edges.
+    /// The interrupt that the registers describe; `None` if the delivery mode is reserved, or if the address, as after
+    /// reset, is not one of interrupts: then there is nobody to hear the message. These events are edges.
     fn interrupt(&self, eim: bool) -> Option<Interrupt> {
+        if !INTERRUPT_RANGE.contains(&self.address.into()) {
+            return None;
+        }
         let msi = Msi { address: self.address.into(), data: self.data };
         let mut interrupt = Interrupt::from_compatibility(msi)?;
         interrupt.trigger = TriggerMode::Edge;

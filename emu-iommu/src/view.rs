@@ -220,6 +220,9 @@ impl Vtd {
                 let offset = iova.0 & ((1 << shift) - 1);
                 let (to, page) = (gpa.plus(offset), page_name(shift));
                 say(format!("{iova} is {to}: {page} page, {}", permissions(read, write)));
+                if INTERRUPT_RANGE.contains(&to.0) {
+                    say(fault_words(crate::spec::fault::INTERRUPT_ADDRESS));
+                }
             }
             Err(fault) => say(fault_words(fault.reason)),
         }

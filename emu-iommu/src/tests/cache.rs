@@ -70,9 +70,12 @@ fn pages_share_a_set_and_evict_each_other() {
     // Domain 1 turns set 0 into set 1.
     let wanted = TraceEvent::IotlbEvict { domain: 1, iova: Iova(4 << 12), set: 1, way: 1 };
     assert!(rig.events().contains(&wanted));
-    let cached: Vec<_> =
-        rig.vtd.iotlb_entries().map(|cached| (cached.set, cached.way, cached.entry.iova.0 >> 12)).collect();
-    assert_eq!(cached, [(0, 0, 1), (1, 0, 0), (1, 1, 8)]);
+    let cached: Vec<_> = rig
+        .vtd
+        .iotlb_entries()
+        .map(|cached| (cached.set, cached.way, cached.age, cached.entry.iova.0 >> 12))
+        .collect();
+    assert_eq!(cached, [(0, 0, 2, 1), (1, 0, 1, 0), (1, 1, 0, 8)]);
     assert_eq!(rig.vtd.context_entries().count(), 1);
 }
 

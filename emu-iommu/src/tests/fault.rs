@@ -187,10 +187,13 @@ fn destinations_of_32_bits_use_the_upper_address() {
 }
 
 #[test]
-fn a_reserved_delivery_mode_sends_nothing() {
-    let mut rig = listening(IommuConfig::default());
-    rig.write(FEDATA, 0x321);
-    fault(&mut rig, 0);
-    assert_eq!(rig.interrupts(), []);
-    assert_eq!(rig.read(FECTL), 0);
+fn a_message_that_is_no_interrupt_sends_nothing() {
+    // A reserved delivery mode, then an address that nobody has set.
+    for (register, value) in [(FEDATA, 0x321), (FEADDR, 0)] {
+        let mut rig = listening(IommuConfig::default());
+        rig.write(register, value);
+        fault(&mut rig, 0);
+        assert_eq!(rig.interrupts(), []);
+        assert_eq!(rig.read(FECTL), 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{from_source, irte};
-use crate::{CacheConfig, ConfigError, IotlbConfig, Policy, register_name};
+use crate::{CacheConfig, ConfigError, IotlbConfig, Policy, VtdState, register_name};
 use emu_core::IoError;
 
 #[test]
@@ -134,6 +134,20 @@ fn tables_are_taken_over_by_command_only_and_as_often_as_it_is_given() {
     assert_eq!(rig.read(GSTS), u64::from(all));
     rig.write(GCMD, 0);
     assert_eq!(rig.read(GSTS), u64::from(SRTP | SIRTP), "taken over is taken over");
+}
+
+#[test]
+fn reset_leaves_the_counters_and_nothing_else() {
+    let (mut rig, domain) = Rig::with_nic(IommuConfig::default(), 4);
+    rig.map(&domain, 0x1000, 0x5000, Rights::Rw);
+    rig.put(0x1000).unwrap();
+    rig.put(0x2000).unwrap_err();
+    let stats = rig.vtd.stats();
+    assert_eq!((stats.iotlb_misses, stats.faults), (2, 1));
+    rig.vtd.reset();
+    let fresh = Vtd::new(IommuConfig::default()).unwrap();
+    assert_eq!(*rig.vtd.state(), VtdState { stats, ..fresh.state().clone() });
+    assert_eq!(rig.put(0x2000), Ok(0x2000));
 }
 
 #[test]
