@@ -196,7 +196,7 @@ pub(crate) fn check_paging(config: &IommuConfig, entry: u64, level: u8) -> Optio
     let snoop = if config.snoop_control { 0 } else { PTE_SNP };
     let by_kind = match (level, is_leaf) {
         (0, _) => snoop,
-        (1 | 2, true) if config.superpages => (1 << (12 + 9 * level)) - PAGE_LOW | snoop,
+        (1 | 2, true) if config.superpages => ((1 << (12 + 9 * level)) - PAGE_LOW) | snoop,
         (_, true) => PTE_PS,
         (_, false) => PTE_SNP,
     };

@@ -30,6 +30,8 @@ fn a_walk_is_told_entry_by_entry_and_stale_caches_are_pointed_out() {
     assert_eq!(lines(&rig, 0x2000).last().unwrap(), "fault 0x6: no read permission");
     assert_eq!(lines(&rig, 1 << 39).last().unwrap(), "fault 0x4: address beyond the guest address width");
     assert_eq!(rig.vtd, before);
+    rig.map(&domain, 0x3000, 0xfee0_0000, Rights::Rw);
+    assert_eq!(lines(&rig, 0x3000).last().unwrap(), "fault 0xe: address in the interrupt range");
     rig.write(GCMD, 0);
     assert_eq!(lines(&rig, 0), ["DMA remapping is off: the address is used as it is"]);
 }
