@@ -182,7 +182,7 @@ fn iommu(event: &TraceEvent) -> String {
             let table = match level {
                 6 => "root entry".to_owned(),
                 5 => "context entry".to_owned(),
-                level => format!("level-{level} entry"),
+                level => format!("level-{} entry", level + 1),
             };
             format!("walk for {bdf}: {table} at {entry_gpa} is {:016x}", entry[0])
         }

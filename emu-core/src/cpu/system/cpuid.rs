@@ -40,7 +40,11 @@ const fn with_cr4(name: &'static str, leaf: u32, out: Out, bit: u32, cr4: u64) -
     Feature { name, leaf, out, bit, cr4 }
 }
 
-/// Everything that is modelled.
+/// CR4 bits that need no feature of this table. OSFXSR and OSXMMEXCPT are among them because the SSE2 moves and integer
+/// instructions that there are ask for OSFXSR; `fxsr`, `sse` and `sse2` themselves wait for floating point.
+const CR4_ALWAYS: u64 = cr4::PCE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+
+/// Everything that is modelled in full, and so announced.
 const FEATURES: &[Feature] = &[
     with_cr4("de", 1, Out::Edx, 2, cr4::DE),
     with_cr4("pse", 1, Out::Edx, 3, cr4::PSE),
@@ -58,9 +62,6 @@ const FEATURES: &[Feature] = &[
     feature("pat", 1, Out::Edx, 16),
     feature("pse36", 1, Out::Edx, 17),
     feature("clflush", 1, Out::Edx, 19),
-    with_cr4("fxsr", 1, Out::Edx, 24, cr4::OSFXSR),
-    with_cr4("sse", 1, Out::Edx, 25, cr4::OSXMMEXCPT),
-    feature("sse2", 1, Out::Edx, 26),
     feature("cx16", 1, Out::Ecx, 13),
     with_cr4("pcid", 1, Out::Ecx, 17, cr4::PCIDE),
     feature("x2apic", 1, Out::Ecx, 21),
@@ -125,7 +126,7 @@ impl CpuidModel {
 
     /// CR4 bits that can be set.
     pub(crate) fn cr4_mask(&self) -> u64 {
-        self.announced().fold(cr4::PCE, |mask, feature| mask | feature.cr4)
+        self.announced().fold(CR4_ALWAYS, |mask, feature| mask | feature.cr4)
     }
 
     fn bits(&self, leaf: u32, out: Out) -> u32 {
