@@ -78,11 +78,11 @@ impl Vtd {
         })
     }
 
-    /// CCMD has been written, its high half with it if `starts`. Refused while the queue is in use: the actual
+    /// CCMD has been written. A command is refused while the queue is in use: the actual
     /// granularity is then 0.
-    pub(crate) fn write_ccmd(&mut self, env: &mut Env<'_>, value: u64, starts: bool) {
+    pub(crate) fn write_ccmd(&mut self, env: &mut Env<'_>, value: u64) {
         self.state.ccmd = value & CCMD_WRITABLE | self.state.ccmd & 3 << CAIG_SHIFT;
-        if !starts || value & ICC == 0 {
+        if value & ICC == 0 {
             return;
         }
         self.state.ccmd &= !(3 << CAIG_SHIFT);
@@ -95,10 +95,10 @@ impl Vtd {
         }
     }
 
-    /// IOTLB has been written, its high half with it if `starts`.
-    pub(crate) fn write_iotlb(&mut self, env: &mut Env<'_>, value: u64, starts: bool) {
+    /// IOTLB has been written.
+    pub(crate) fn write_iotlb(&mut self, env: &mut Env<'_>, value: u64) {
         self.state.iotlb_command = value & IOTLB_WRITABLE | self.state.iotlb_command & 3 << IAIG_SHIFT;
-        if !starts || value & IVT == 0 {
+        if value & IVT == 0 {
             return;
         }
         self.state.iotlb_command &= !(3 << IAIG_SHIFT);

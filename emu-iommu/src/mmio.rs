@@ -87,7 +87,7 @@ impl Vtd {
         let base = offset & !7;
         if is_wide(base) {
             let new = merge(self.wide(base), offset, width, value);
-            self.write_wide(env, mem, base, new, offset + width.bytes() == base + 8);
+            self.write_wide(env, mem, base, new);
             return Ok(());
         }
         if base >= FRCD {
@@ -108,12 +108,13 @@ impl Vtd {
         }
     }
 
-    /// Writes a wide register; `upper` if its upper half, where commands start, was written too.
-    fn write_wide(&mut self, env: &mut Env<'_>, mem: &mut PhysMem, base: u64, value: u64, upper: bool) {
+    /// Writes a wide register. Commands start by a bit in the upper half that is never kept: writing the lower half
+    /// alone starts nothing.
+    fn write_wide(&mut self, env: &mut Env<'_>, mem: &mut PhysMem, base: u64, value: u64) {
         let config = &self.config;
         match base {
             RTADDR => self.state.rtaddr = value & !0xfff,
-            CCMD => self.write_ccmd(env, value, upper),
+            CCMD => self.write_ccmd(env, value),
             IQT if config.queued_invalidation => {
                 self.state.queue_tail = value & QUEUE_POINTER;
                 self.run_queue(env, mem);
@@ -124,7 +125,7 @@ impl Vtd {
                 self.state.irta = value & (!0xfff | eime | IRTA_S);
             }
             IVA => self.state.iva = value & !0xf80,
-            IOTLB => self.write_iotlb(env, value, upper),
+            IOTLB => self.write_iotlb(env, value),
             // The rest is read-only.
             _ => {}
         }
