@@ -69,7 +69,7 @@ fn an_instruction_across_pages_sees_changes_on_both() {
     assert_eq!((cpu.gpr(RAX), cpu.rip()), (0x4433_2211, start + 5));
     bus.put(CODE + 0x1000, &[0xaa]);
     execute(&mut cpu, &mut bus, 2);
-    assert_eq!((cpu.gpr(RAX), cpu.rip()), (0x44aa_2211, start + 5));
+    assert_eq!((cpu.gpr(RAX), cpu.rip()), (0x4433_aa11, start + 5));
 }
 
 #[test]
