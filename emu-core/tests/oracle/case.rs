@@ -23,6 +23,43 @@ pub(crate) fn read_only_bytes() -> Vec<u8> {
     (0..READ_ONLY_LEN).map(|n| (n * 7) as u8 ^ (n >> 8) as u8).collect()
 }
 
+/// The mode that a case runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bits {
+    /// Compatibility mode with a 32-bit code segment.
+    B32,
+    /// 64-bit mode.
+    B64,
+}
+
+impl Bits {
+    /// For the decoder.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::B32 => 32,
+            Self::B64 => 64,
+        }
+    }
+
+    /// What of a register exists.
+    pub(crate) fn mask(self) -> u64 {
+        u64::MAX >> (64 - self.number())
+    }
+
+    /// How many general registers.
+    pub(crate) fn registers(self) -> usize {
+        match self {
+            Self::B32 => 8,
+            Self::B64 => 16,
+        }
+    }
+}
+
+/// Linux's selectors for programs: data, 32-bit code, 64-bit code.
+pub(crate) const USER_DS: u16 = 0x2b;
+pub(crate) const USER_CS_32: u16 = 0x23;
+pub(crate) const USER_CS_64: u16 = 0x33;
+
 /// What a program sees of the processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -41,6 +78,8 @@ pub(crate) struct State {
 /// One instruction to try.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
+    /// Of 64-bit mode, or of a 32-bit segment.
+    pub(crate) bits: Bits,
     /// Before it; RIP is where it lies.
     pub(crate) state: State,
     /// Its bytes.

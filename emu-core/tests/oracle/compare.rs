@@ -1,6 +1,6 @@
 //! What must be equal.
 
-use crate::case::{Case, Outcome};
+use crate::case::{Bits, Case, Outcome};
 use iced_x86::{Instruction, Mnemonic, RflagsBits};
 
 const PAGE_FAULT: u8 = 14;
@@ -62,6 +62,7 @@ fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool 
 /// How the host's outcome differs from ours, a line for each difference. `all_flags` compares undefined flags too.
 pub(crate) fn differences(
     insn: &Instruction,
+    bits: Bits,
     host: &Outcome,
     ours: &Outcome,
     all_flags: bool,
@@ -87,8 +88,12 @@ pub(crate) fn differences(
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
         "r14", "r15",
     ];
-    for (name, (host, ours)) in NAMES.iter().zip(host.state.gprs.iter().zip(ours.state.gprs)) {
-        line(name, *host, ours);
+    // POPA that faults may have loaded some registers, which the repetition does again.
+    let half_loaded =
+        matches!(insn.mnemonic(), Mnemonic::Popa | Mnemonic::Popad) && host.vector != BREAKPOINT;
+    let mask = if half_loaded { 0 } else { bits.mask() };
+    for (n, name) in NAMES.iter().enumerate().take(bits.registers()) {
+        line(name, host.state.gprs[n] & mask, ours.state.gprs[n] & mask);
     }
     let done = host.vector == BREAKPOINT;
     let undefined = if done && !all_flags { undefined_flags(insn) } else { 0 };
@@ -99,8 +104,8 @@ pub(crate) fn differences(
         line(&format!("xmm{n} high"), (host >> 64) as u64, (ours >> 64) as u64);
     }
     line("mxcsr", host.state.mxcsr.into(), ours.state.mxcsr.into());
-    // A frame that ENTER could not finish may lie below the stack pointer or not.
-    let half_done = insn.mnemonic() == Mnemonic::Enter && !done;
+    // What ENTER and PUSHA could not finish may lie below the stack pointer or not.
+    let half_done = matches!(insn.mnemonic(), Mnemonic::Enter | Mnemonic::Pusha | Mnemonic::Pushad) && !done;
     if let Some(at) = (0..host.memory.len()).find(|at| host.memory[*at] != ours.memory[*at])
         && !half_done
     {

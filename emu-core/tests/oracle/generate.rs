@@ -1,7 +1,7 @@
 //! Makes cases: random encodings of a given instruction, and registers that lead its memory operand to where it gets
 //! interesting.
 
-use crate::case::{CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN};
+use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN};
 use crate::rng::Rng;
 use iced_x86::{
     Code, ConstantOffsets, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic, OpCodeTableKind,
@@ -23,26 +23,29 @@ const ALIGNMENT_CHECK: u64 = 1 << 18;
 const FLAGS_SET: u64 = 0x202;
 
 /// A case of `code`; the instruction comes with it. `None` if the dice fell so that the encoding means something else.
-pub(crate) fn generate(code: Code, rng: &mut Rng) -> Option<(Case, Instruction)> {
+pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, Instruction)> {
     let rip = place(rng);
-    let mut bytes = encode(code, rng);
-    let (insn, offsets) = decode(&bytes, rip)?;
-    if insn.code() != code || insn.segment_prefix() == Register::FS || unsafe_here(&insn, &bytes) {
+    let mut bytes = encode(code, bits, rng);
+    let (insn, offsets) = decode(&bytes, rip, bits)?;
+    if insn.code() != code || insn.segment_prefix() == Register::FS || repeats_a_loop(&insn) || (bits == Bits::B64 && unsafe_here(&insn, &bytes)) {
         return None;
     }
     bytes.truncate(insn.len());
-    let mut maker = Maker { rng, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
+    let mut maker = Maker { rng, bits, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
     maker.fill();
     maker.aim();
     maker.aim_implicit();
     maker.aim_branch()?;
-    let (insn, _) = decode(&maker.bytes, rip)?;
+    let (insn, _) = decode(&maker.bytes, rip, bits)?;
     if insn.code() != code || insn.len() != maker.bytes.len() || splits_a_lock(&insn, &maker.state) {
         return None;
     }
     let Maker { bytes, mut state, memory, .. } = maker;
     state.rip = rip;
-    Some((Case { state, code: bytes, memory }, insn))
+    for value in &mut state.gprs {
+        *value &= bits.mask();
+    }
+    Some((Case { bits, state, code: bytes, memory }, insn))
 }
 
 fn blank() -> State {
@@ -56,31 +59,36 @@ fn place(rng: &mut Rng) -> u64 {
 }
 
 /// Decodes as the processor will, at its true address.
-pub(crate) fn decode(bytes: &[u8], rip: u64) -> Option<(Instruction, ConstantOffsets)> {
-    let mut decoder = Decoder::with_ip(64, bytes, rip, DecoderOptions::NONE);
+pub(crate) fn decode(bytes: &[u8], rip: u64, bits: Bits) -> Option<(Instruction, ConstantOffsets)> {
+    let mut decoder = Decoder::with_ip(bits.number(), bytes, rip, DecoderOptions::NONE);
     let insn = decoder.decode();
     let offsets = decoder.get_constant_offsets(&insn);
     (!insn.is_invalid()).then_some((insn, offsets))
 }
 
 /// Encodings on which Intel's and AMD's processors differ: an operand-size prefix on a near branch, PAUSE with REX.B (an
-/// XCHG for AMD), a repeat prefix on a LOOP; and F3 before BSF and BSR, which newer ones take for TZCNT and LZCNT.
+/// XCHG for AMD); and F3 before BSF and BSR, which newer ones take for TZCNT and LZCNT.
 fn unsafe_here(insn: &Instruction, bytes: &[u8]) -> bool {
     (insn.mnemonic() == Mnemonic::Pause && bytes[..insn.len()].iter().any(|byte| byte & 0xf1 == 0x41))
         || insn.op_kinds().any(|kind| kind == OpKind::NearBranch16)
         || (insn.has_rep_prefix() && matches!(insn.mnemonic(), Mnemonic::Bsf | Mnemonic::Bsr))
-        || ((insn.has_rep_prefix() || insn.has_repne_prefix())
-            && matches!(insn.mnemonic(), Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne))
+}
+
+/// A repeat prefix on LOOPE or LOOPNE, which AMD's processors take for more than nothing.
+fn repeats_a_loop(insn: &Instruction) -> bool {
+    (insn.has_rep_prefix() || insn.has_repne_prefix())
+        && matches!(insn.mnemonic(), Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne)
 }
 
 /// Prefixes, opcode and fifteen random bytes behind it, of which the decoder takes what it needs.
-fn encode(code: Code, rng: &mut Rng) -> Vec<u8> {
+fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
     let op = code.op_code();
     let mut bytes = Vec::new();
     if op.operand_size() == 16 || op.mandatory_prefix() == MandatoryPrefix::P66 {
         bytes.push(0x66);
     }
-    if op.address_size() == 32 || (op.address_size() == 0 && rng.percent(10)) {
+    let other_address = if bits == Bits::B64 { 32 } else { 16 };
+    if op.address_size() == other_address || (op.address_size() == 0 && rng.percent(10)) {
         bytes.push(0x67);
     }
     match op.mandatory_prefix() {
@@ -99,7 +107,7 @@ fn encode(code: Code, rng: &mut Rng) -> Vec<u8> {
         bytes.push(rng.pick(&[0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
     }
     let wide = op.operand_size() == 64 && !op.default_op_size64();
-    if wide || rng.percent(50) {
+    if bits == Bits::B64 && (wide || rng.percent(50)) {
         bytes.push(0x40 | rng.below(8) as u8 | u8::from(wide || rng.percent(20)) << 3);
     }
     match op.table() {
@@ -143,6 +151,7 @@ fn register(state: &State, register: Register) -> u64 {
     let value = state.gprs[register.full_register().number()];
     match register.size() {
         1 => value & 0xff,
+        2 => value & 0xffff,
         4 => value & 0xffff_ffff,
         _ => value,
     }
@@ -160,9 +169,7 @@ fn operand_address(insn: &Instruction, state: &State) -> u64 {
             at = at.wrapping_add(index.wrapping_mul(u64::from(insn.memory_index_scale())));
         }
     }
-    if address_bits(insn) == 32 {
-        at &= 0xffff_ffff;
-    }
+    at &= address_mask(insn);
     at.wrapping_add(segment_base(insn))
 }
 
@@ -170,14 +177,19 @@ fn segment_base(insn: &Instruction) -> u64 {
     if insn.memory_segment() == Register::GS { GS_BASE } else { 0 }
 }
 
-fn address_bits(insn: &Instruction) -> u32 {
-    let short = insn.memory_base().size() == 4 || insn.memory_index().size() == 4;
-    let none = insn.memory_base() == Register::None && insn.memory_index() == Register::None;
-    if short || (none && insn.memory_displ_size() == 4) { 32 } else { 64 }
+fn address_mask(insn: &Instruction) -> u64 {
+    let registers = insn.memory_base().size().max(insn.memory_index().size());
+    let bytes = if registers == 0 { insn.memory_displ_size() as usize } else { registers };
+    match bytes {
+        2 => 0xffff,
+        4 => 0xffff_ffff,
+        _ => u64::MAX,
+    }
 }
 
 struct Maker<'a> {
     rng: &'a mut Rng,
+    bits: Bits,
     rip: u64,
     bytes: Vec<u8>,
     insn: Instruction,
@@ -221,7 +233,8 @@ impl Maker<'_> {
             91..94 => DATA + writable + self.rng.below(READ_ONLY_LEN as u64),
             94..96 => CODE + self.rng.below(CODE_LEN as u64),
             96..98 => DATA + 0x8000 + self.rng.below(0x1000),
-            _ => near(self.rng, 1 << 47),
+            // Past the last canonical address, or around the end of the segment.
+            _ => near(self.rng, if self.bits == Bits::B64 { 1 << 47 } else { 1 << 32 }),
         }
     }
 
@@ -378,7 +391,9 @@ impl Maker<'_> {
 
     /// Relative branches likewise.
     fn aim_branch(&mut self) -> Option<()> {
-        if !self.insn.op_kinds().any(|kind| kind == OpKind::NearBranch64) {
+        let is_near =
+            |kind| matches!(kind, OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64);
+        if !self.insn.op_kinds().any(is_near) {
             return Some(());
         }
         let (at, len) = (self.offsets.immediate_offset(), self.offsets.immediate_size());

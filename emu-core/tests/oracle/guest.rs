@@ -2,7 +2,8 @@
 //! OUT for each exception.
 
 use crate::case::{
-    CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, WRITABLE_LEN, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64, USER_DS,
+    WRITABLE_LEN, read_only_bytes,
 };
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};
@@ -26,10 +27,8 @@ const MEMORY: u64 = 0x10_0000;
 /// Bytes from one handler to the next.
 const HANDLER_STEP: u64 = 16;
 
-/// Selectors as Linux has them, so that a pushed or moved one is the same.
+/// Selectors are as Linux has them, so that a pushed or moved one is the same.
 const KERNEL_CS: u16 = 0x10;
-const USER_SS: u16 = 0x2b;
-const USER_CS: u16 = 0x33;
 const TSS_SELECTOR: u16 = 0x40;
 
 /// A case never takes more instructions: iterations of a repeated one, INT3, OUT.
@@ -153,22 +152,25 @@ impl Guest {
         self.bus.put(DATA_AT, &case.memory);
         self.bus.out.clear();
         self.bus.records.clear();
-        self.load(&case.state);
+        self.load(&case.state, case.bits);
         let limit = self.cpu.insns() + INSNS_MAX;
         let exit = self.cpu.run(&mut self.bus, VirtTime(u64::MAX), limit);
         assert_eq!(exit, Exit::Device, "{:x?} ends in a handler, not at {:#x}", case.code, self.cpu.rip());
         self.take()
     }
 
-    fn load(&mut self, state: &State) {
+    fn load(&mut self, state: &State, bits: Bits) {
         let data = rights::P | rights::S | rights::RW | rights::ACCESSED | rights::DB | rights::G | 3 << 5;
-        let code = data & !rights::DB | rights::CODE | rights::L;
+        let (code, code_selector) = match bits {
+            Bits::B32 => (data | rights::CODE, USER_CS_32),
+            Bits::B64 => (data & !rights::DB | rights::CODE | rights::L, USER_CS_64),
+        };
         for seg in Seg::ALL {
             let base = if seg == Seg::Gs { GS_BASE } else { 0 };
             let (selector, rights, null) = match seg {
-                Seg::Cs => (USER_CS, code, false),
-                Seg::Ss => (USER_SS, data, false),
-                Seg::Es | Seg::Ds | Seg::Fs | Seg::Gs => (0, data, true),
+                Seg::Cs => (code_selector, code, false),
+                Seg::Ss | Seg::Es | Seg::Ds => (USER_DS, data, false),
+                Seg::Fs | Seg::Gs => (0, data, true),
             };
             self.cpu.set_seg(seg, base, Segment { selector, limit: u32::MAX, rights, null });
         }

@@ -21,6 +21,9 @@ mod rng;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod table;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use case::Bits;
+
 /// Cases of the quick suite.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 const CASES: u64 = 120_000;
@@ -39,18 +42,25 @@ fn instructions_do_what_the_host_does() {
     let (seed, cases) = (setting("ORACLE_SEED", SEED), setting("ORACLE_CASES", CASES));
     let all_flags = setting("ORACLE_ALL_FLAGS", 0) != 0;
     let only = std::env::var("ORACLE_ONLY").unwrap_or_default().to_lowercase();
-    let mut codes = table::codes();
-    codes.retain(|code| format!("{code:?}").to_lowercase().starts_with(&only));
+    let mut codes: Vec<_> = [Bits::B64, Bits::B32]
+        .into_iter()
+        .flat_map(|bits| table::codes(bits).into_iter().map(move |code| (code, bits)))
+        .filter(|(code, _)| format!("{code:?}").to_lowercase().starts_with(&only))
+        .collect();
     assert!(!codes.is_empty(), "no instruction starts with {only:?}");
-    println!("oracle: {cases} cases of {} instructions, ORACLE_SEED={seed}", codes.len());
     let mut machines = report::Machines::new().expect("a sandbox in this process");
+    if !machines.host_runs(Bits::B32) {
+        println!("oracle: this kernel runs no 32-bit code, so only 64-bit mode is tried");
+        codes.retain(|(_, bits)| *bits == Bits::B64);
+    }
+    println!("oracle: {cases} cases of {} instructions, ORACLE_SEED={seed}", codes.len());
     let mut failures = Vec::new();
     let (mut run, mut faulted) = (0, 0);
     for index in 0..cases {
-        let code = codes[(index % codes.len() as u64) as usize];
+        let (code, bits) = codes[(index % codes.len() as u64) as usize];
         let mut rng = rng::Rng::new(seed, index);
         // Some encodings are dead ends; the next throw of the same dice is as good.
-        let Some((case, insn)) = (0..100).find_map(|_| generate::generate(code, &mut rng)) else {
+        let Some((case, insn)) = (0..100).find_map(|_| generate::generate(code, bits, &mut rng)) else {
             continue;
         };
         if compare::result_is_undefined(&insn, &case) {
@@ -59,8 +69,8 @@ fn instructions_do_what_the_host_does() {
         run += 1;
         let verdict = machines.try_case(&insn, &case, all_flags);
         faulted += u64::from(verdict.faulted);
-        if !verdict.differences.is_empty() && failures.iter().all(|(seen, _)| *seen != code) {
-            failures.push((code, machines.explain(index, &insn, &case, all_flags)));
+        if !verdict.differences.is_empty() && failures.iter().all(|(seen, _)| *seen != (code, bits)) {
+            failures.push(((code, bits), machines.explain(index, &insn, &case, all_flags)));
             if failures.len() >= FAILURES_MAX {
                 break;
             }

@@ -7,7 +7,8 @@
 #![allow(unsafe_code, reason = "the host's processor is asked what an instruction does")]
 
 use crate::case::{
-    CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, WRITABLE_LEN, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64, USER_DS,
+    WRITABLE_LEN, read_only_bytes,
 };
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -54,6 +55,7 @@ enum Phase {
 /// What the runner and the handler tell each other.
 struct Exchange {
     phase: Phase,
+    code_selector: u16,
     state: State,
     vector: u8,
     error: u32,
@@ -70,6 +72,7 @@ unsafe impl Sync for Shared {}
 
 static SHARED: Shared = Shared(UnsafeCell::new(Exchange {
     phase: Phase::Idle,
+    code_selector: 0,
     state: State { gprs: [0; 16], rip: 0, rflags: 0, xmm: [0; 16], mxcsr: 0 },
     vector: 0,
     error: 0,
@@ -129,6 +132,7 @@ impl Native {
             check(libc::mprotect(read_only.cast(), READ_ONLY_LEN, libc::PROT_READ) == 0, "mprotect")?;
         }
         set_gs(GS_BASE)?;
+        set_data_segments(USER_DS);
         let mut stack = vec![0; HANDLER_STACK];
         let new_stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
         let mut old_stack = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
@@ -155,6 +159,10 @@ impl Native {
             ptr::copy_nonoverlapping(case.code.as_ptr(), self.code.add(at), len);
             ptr::copy_nonoverlapping(case.memory.as_ptr(), data, WRITABLE_LEN);
             (*shared).state = case.state.clone();
+            (*shared).code_selector = match case.bits {
+                Bits::B32 => USER_CS_32,
+                Bits::B64 => USER_CS_64,
+            };
             (*shared).phase = Phase::Start;
             std::arch::asm!("int3", clobber_abi("sysv64"));
         }
@@ -185,6 +193,7 @@ impl Drop for Native {
             libc::munmap(self.code.cast(), CODE_LEN);
         }
         let _ = set_gs(0);
+        set_data_segments(0);
         TAKEN.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 }
@@ -193,6 +202,12 @@ fn set_gs(base: u64) -> Result<(), String> {
     const ARCH_SET_GS: c_int = 0x1001;
     // SAFETY: nothing in a 64-bit Linux program uses GS.
     check(unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, base) } == 0, "arch_prctl")
+}
+
+/// 64-bit programs leave DS and ES null; 32-bit code needs them.
+fn set_data_segments(selector: u16) {
+    // SAFETY: 64-bit mode does not look at DS and ES, and the kernel keeps them for the thread.
+    unsafe { std::arch::asm!("mov ds, {0:x}", "mov es, {0:x}", in(reg) selector, options(nostack, nomem)) }
 }
 
 fn install(signal: c_int) -> Result<libc::sigaction, String> {
@@ -225,6 +240,8 @@ extern "C" fn on_signal(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_
                 exchange.host = context.gregs;
                 exchange.host_mxcsr = (*context.fpregs).mxcsr;
                 load(context, &exchange.state);
+                let segments = &mut context.gregs[libc::REG_CSGSFS as usize];
+                *segments = *segments & !0xffff | libc::greg_t::from(exchange.code_selector);
                 exchange.phase = Phase::End;
             }
             Phase::End => {

@@ -1,6 +1,6 @@
 //! Both processors side by side; a failing case made small and told.
 
-use crate::case::{Case, Outcome};
+use crate::case::{Bits, CODE, Case, Outcome, State, WRITABLE_LEN};
 use crate::compare::differences;
 use crate::guest::Guest;
 use crate::native::Native;
@@ -28,11 +28,19 @@ impl Machines {
         Ok(Self { native: Native::new()?, guest: Guest::new() })
     }
 
+    /// Whether the host's kernel lets programs run such code.
+    pub(crate) fn host_runs(&mut self, bits: Bits) -> bool {
+        const NOP: u8 = 0x90;
+        let state = State { gprs: [0; 16], rip: CODE, rflags: 0x202, xmm: [0; 16], mxcsr: 0x1f80 };
+        let case = Case { bits, state, code: vec![NOP], memory: vec![0; WRITABLE_LEN] };
+        self.native.run(&case).vector == 3
+    }
+
     /// Runs a case on both.
     pub(crate) fn try_case(&mut self, insn: &Instruction, case: &Case, all_flags: bool) -> Verdict {
         let host = self.native.run(case);
         let ours = self.guest.run(case);
-        let differences = differences(insn, &host, &ours, all_flags);
+        let differences = differences(insn, case.bits, &host, &ours, all_flags);
         Verdict { faulted: host.vector != 3, differences, host }
     }
 
@@ -62,7 +70,7 @@ impl Machines {
 fn tell(index: u64, insn: &Instruction, case: &Case, verdict: &Verdict) -> String {
     let mut assembly = String::new();
     FastFormatter::new().format(insn, &mut assembly);
-    let mut text = format!("case {index}: {assembly}    {:?}    {:02x?}\n", insn.code(), case.code);
+    let mut text = format!("case {index}: {assembly}    {:?} in {:?}    {:02x?}\n", insn.code(), case.bits, case.code);
     let state = &case.state;
     let _ = writeln!(text, "  rip {:#x} rflags {:#x}", state.rip, state.rflags);
     let nonzero = state.gprs.iter().enumerate().filter(|(_, value)| **value != 0);

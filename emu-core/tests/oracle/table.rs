@@ -1,10 +1,12 @@
 //! Which instructions are tried: everything of a few CPUID features that runs in 64-bit mode at CPL 3, less what is listed.
 
+use crate::case::Bits;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic, OpCodeOperandKind};
 
 /// The general-purpose set.
 const GENERAL: &[CpuidFeature] = &[
     CpuidFeature::INTEL8086,
+    CpuidFeature::INTEL8086_ONLY,
     CpuidFeature::INTEL186,
     CpuidFeature::INTEL286,
     CpuidFeature::INTEL386,
@@ -32,6 +34,8 @@ const LEFT_OUT: &[Mnemonic] = &[
     Mnemonic::Lss,
     Mnemonic::Lfs,
     Mnemonic::Lgs,
+    Mnemonic::Lds,
+    Mnemonic::Les,
     Mnemonic::Syscall,
     // May set TF and NT.
     Mnemonic::Popf,
@@ -53,22 +57,25 @@ const LEFT_OUT: &[Mnemonic] = &[
 ];
 
 /// The codes to try on this host.
-pub(crate) fn codes() -> Vec<Code> {
-    Code::values().filter(|code| wanted(*code)).collect()
+pub(crate) fn codes(bits: Bits) -> Vec<Code> {
+    Code::values().filter(|code| wanted(*code, bits)).collect()
 }
 
-fn wanted(code: Code) -> bool {
+fn wanted(code: Code, bits: Bits) -> bool {
     let op = code.op_code();
     op.is_instruction()
         && op.encoding() == EncodingKind::Legacy
-        && op.mode64()
-        && op.intel_decoder64()
+        && match bits {
+            Bits::B32 => op.mode32() && op.intel_decoder32(),
+            Bits::B64 => op.mode64() && op.intel_decoder64(),
+        }
         && op.decoder_option() == 0
         && !op.fwait()
         && code.cpuid_features().iter().all(|feature| GENERAL.contains(feature))
         && code.cpuid_features().iter().all(|feature| host_has(*feature))
         && !LEFT_OUT.contains(&code.mnemonic())
         && !(code.is_call_far_indirect() || code.is_jmp_far_indirect())
+        && !(code.is_call_far() || code.is_jmp_far())
         && !loads_segment(code)
         // Without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing.
         && !matches!(
@@ -82,10 +89,10 @@ fn wanted(code: Code) -> bool {
 /// MOV and POP to a segment register would change what the host's own code stands on.
 fn loads_segment(code: Code) -> bool {
     let op = code.op_code();
-    op.op_count() > 0
-        && (op.op0_kind() == OpCodeOperandKind::seg_reg
-            || code.mnemonic() == Mnemonic::Pop
-                && matches!(op.op0_kind(), OpCodeOperandKind::fs | OpCodeOperandKind::gs))
+    use OpCodeOperandKind::{cs, ds, es, fs, gs, seg_reg, ss};
+    let kind = op.op0_kind();
+    let named = matches!(kind, es | cs | ss | ds | fs | gs);
+    op.op_count() > 0 && (kind == seg_reg || code.mnemonic() == Mnemonic::Pop && named)
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -85,16 +85,21 @@ fn leave(cpu: &mut Cpu, bus: &mut dyn CpuBus, width: Width) -> Result<(), Fault>
 }
 
 fn push_all(cpu: &mut Cpu, bus: &mut dyn CpuBus, width: Width) -> Result<(), Fault> {
-    // All eight as they are before; RDI ends up on top. Checked as one, written one by one.
-    let len = 8 * width.bytes();
-    let bottom = cpu.stack_offset(len.wrapping_neg());
-    let lin = cpu.linear(Seg::Ss, bottom, len, Intent::Write)?;
+    // All eight as they are before; RDI ends up on top. The last to be written may fault, so all are tried first.
+    let slot = |cpu: &Cpu, register: u8| {
+        cpu.stack_offset((u64::from(register) + 1).wrapping_mul(width.bytes()).wrapping_neg())
+    };
     let context = cpu.data_context();
-    let bytes: Vec<u8> = (0..8u8)
-        .rev()
-        .flat_map(|register| cpu.gpr(register).to_le_bytes().into_iter().take(width.bytes() as usize))
-        .collect();
-    cpu.store_bytes_lin(bus, lin, &bytes, context)?;
+    for register in 0..8 {
+        let lin = cpu.linear(Seg::Ss, slot(cpu, register), width.bytes(), Intent::Write)?;
+        cpu.check_alignment(lin, width.bytes())?;
+        cpu.probe(bus, lin, width.bytes(), Intent::Write, context)?;
+    }
+    for register in 0..8 {
+        let value = cpu.gpr(register);
+        cpu.store(bus, Seg::Ss, slot(cpu, register), width, value)?;
+    }
+    let bottom = slot(cpu, 7);
     cpu.set_stack_pointer(bottom);
     Ok(())
 }

@@ -372,7 +372,8 @@ fn verify(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(),
 
 fn arpl(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     protected_only(cpu)?;
-    let dest = cpu.read_for_update(bus, insn, 0, Width::B2)?;
+    // Written only if it changes.
+    let dest = cpu.read_operand(bus, insn, 0, Width::B2)?;
     let source = cpu.read_operand(bus, insn, 1, Width::B2)?;
     let raised = dest & 3 < source & 3;
     if raised {
