@@ -27,11 +27,16 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
     let rip = place(rng);
     let mut bytes = encode(code, bits, rng);
     let (insn, offsets) = decode(&bytes, rip, bits)?;
-    if insn.code() != code || insn.segment_prefix() == Register::FS || repeats_a_loop(&insn) || (bits == Bits::B64 && unsafe_here(&insn, &bytes)) {
+    if insn.code() != code
+        || insn.segment_prefix() == Register::FS
+        || repeats_a_loop(&insn)
+        || (bits == Bits::B64 && unsafe_here(&insn, &bytes))
+    {
         return None;
     }
     bytes.truncate(insn.len());
-    let mut maker = Maker { rng, bits, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
+    let mut maker =
+        Maker { rng, bits, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
     maker.fill();
     maker.aim();
     maker.aim_implicit();

@@ -2,8 +2,8 @@
 //! OUT for each exception.
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64, USER_DS,
-    WRITABLE_LEN, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
+    USER_DS, WRITABLE_LEN, read_only_bytes,
 };
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};

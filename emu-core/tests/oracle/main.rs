@@ -4,6 +4,8 @@
 //! `ORACLE_SEED` and `ORACLE_CASES` choose the run, `ORACLE_ONLY=imul` an instruction (the start of iced's name of the
 //! code); `ORACLE_ALL_FLAGS=1` also compares flags that the manual leaves undefined. A failure names seed and index.
 
+#![allow(clippy::expect_used, reason = "a sandbox that cannot be built fails the test")]
+
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod case;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -7,8 +7,8 @@
 #![allow(unsafe_code, reason = "the host's processor is asked what an instruction does")]
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64, USER_DS,
-    WRITABLE_LEN, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
+    USER_DS, WRITABLE_LEN, read_only_bytes,
 };
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};

@@ -70,7 +70,8 @@ impl Machines {
 fn tell(index: u64, insn: &Instruction, case: &Case, verdict: &Verdict) -> String {
     let mut assembly = String::new();
     FastFormatter::new().format(insn, &mut assembly);
-    let mut text = format!("case {index}: {assembly}    {:?} in {:?}    {:02x?}\n", insn.code(), case.bits, case.code);
+    let mut text =
+        format!("case {index}: {assembly}    {:?} in {:?}    {:02x?}\n", insn.code(), case.bits, case.code);
     let state = &case.state;
     let _ = writeln!(text, "  rip {:#x} rflags {:#x}", state.rip, state.rflags);
     let nonzero = state.gprs.iter().enumerate().filter(|(_, value)| **value != 0);

@@ -1,7 +1,7 @@
 //! System instructions: segments and far transfers, tables, control and debug registers, flags, MSRs, CPUID, HLT. What they
 //! do is in `cpu::system`; here they are taken apart.
 
-use super::{Exec, gpr_width, undefined};
+use super::{Exec, gpr_index, gpr_width, undefined};
 use crate::access::Width;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::flags::bit;
@@ -376,8 +376,12 @@ fn arpl(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), F
     let dest = cpu.read_operand(bus, insn, 0, Width::B2)?;
     let source = cpu.read_operand(bus, insn, 1, Width::B2)?;
     let raised = dest & 3 < source & 3;
-    if raised {
-        cpu.write_operand(bus, insn, 0, Width::B2, dest & !3 | source & 3)?;
+    let selector = dest & !3 | source & 3;
+    if raised && insn.op0_kind() == OpKind::Register {
+        // With an operand size of 32 bits too, the rest of the register stays.
+        cpu.set_gpr_part(gpr_index(insn.op0_register()) as u8, Width::B2, selector);
+    } else if raised {
+        cpu.write_operand(bus, insn, 0, Width::B2, selector)?;
     }
     set_zf(cpu, raised);
     Ok(())
