@@ -7,6 +7,8 @@
 
 mod block;
 mod cache;
+#[cfg(test)]
+mod coverage;
 mod decode;
 mod dispatch;
 mod position;

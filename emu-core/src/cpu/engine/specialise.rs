@@ -46,6 +46,12 @@ pub(super) fn specialise(insn: &Instruction, mode: ModeKey) -> Decoded {
     Decoded { op, slow: SlowForm::Sem(hot.slow) }
 }
 
+/// Whether anything but #UD stands behind an instruction.
+#[cfg(test)]
+pub(super) fn implemented(insn: &Instruction, mode: ModeKey) -> bool {
+    choose(insn, mode).is_some() || exec::lookup(insn.code()).is_some()
+}
+
 /// An operation that always takes its slow form.
 pub(super) fn cold(insn: &Instruction, slow: SlowForm) -> Decoded {
     let op = Op {
