@@ -3,6 +3,7 @@
 //! Paths are relative to the scenario's own file. What is left out has the default that is documented here.
 
 use crate::error::Error;
+use crate::firmware::LinuxBoot;
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
@@ -20,6 +21,8 @@ pub struct Scenario {
     pub title: String,
     /// What runs in the machine.
     pub guest: Guest,
+    /// How it is started if it is a Linux bzImage.
+    pub boot: LinuxBoot,
     /// Its command line, if it takes one.
     pub append: String,
     /// Guest RAM.
@@ -50,6 +53,7 @@ impl Default for Scenario {
         Self {
             title: String::new(),
             guest: Guest::Demo,
+            boot: LinuxBoot::default(),
             append: String::new(),
             memory: Bytes(64 << 20),
             date: 1_767_225_600,

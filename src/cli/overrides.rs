@@ -1,6 +1,7 @@
 //! What the command line changes in a scenario. QEMU's spellings are understood too.
 
 use crate::error::Error;
+use crate::firmware::LinuxBoot;
 use crate::scenario::{Guest, Network, Scenario};
 use crate::units::Bytes;
 use clap::Args;
@@ -15,6 +16,9 @@ pub(super) struct Overrides {
     /// Initial RAM disk, or Multiboot module
     #[arg(long, value_name = "FILE", requires = "kernel")]
     initrd: Option<PathBuf>,
+    /// How to start a bzImage
+    #[arg(long, value_name = "HOW")]
+    boot: Option<LinuxBoot>,
     /// Kernel command line
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
@@ -38,6 +42,9 @@ impl Overrides {
         }
         if let Some(rom) = self.rom {
             scenario.guest = Guest::Rom { image: absolute(&rom)? };
+        }
+        if let Some(boot) = self.boot {
+            scenario.boot = boot;
         }
         if let Some(append) = self.append {
             scenario.append = append;

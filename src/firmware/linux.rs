@@ -1,6 +1,9 @@
 //! Linux's 64-bit boot protocol. Documentation/arch/x86/boot.rst and zero-page.rst of the kernel.
+//!
+//! A bzImage is a program that unpacks the kernel proper. It is started as it is, or unpacked here so that the kernel
+//! proper starts at once: its first instructions ask for the same registers and the same parameters.
 
-use super::{Boot, Entry, LoadError, flat, low, memory_map, part, put, put_modules};
+use super::{Boot, Entry, LinuxBoot, LoadError, elf, flat, low, memory_map, part, payload, put, put_modules};
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
 use std::borrow::Cow;
@@ -21,6 +24,8 @@ mod at {
     pub(super) const INITRD_ADDR_MAX: usize = 0x22c;
     pub(super) const XLOADFLAGS: usize = 0x236;
     pub(super) const CMDLINE_SIZE: usize = 0x238;
+    pub(super) const PAYLOAD_OFFSET: usize = 0x248;
+    pub(super) const PAYLOAD_LENGTH: usize = 0x24c;
     pub(super) const PREF_ADDRESS: usize = 0x258;
     pub(super) const INIT_SIZE: usize = 0x260;
     pub(super) const E820_TABLE: usize = 0x2d0;
@@ -56,6 +61,43 @@ fn refuse(offset: usize, reason: impl Into<String>) -> LoadError {
     LoadError::Header { what: "Linux setup header", offset: offset as u64, reason: reason.into() }
 }
 
+/// A kernel in memory.
+struct Placed {
+    entry: u64,
+    /// Behind what it needs until it has read its memory map.
+    end: u64,
+}
+
+/// Puts the bzImage's protected-mode part where it prefers to be; it moves itself about.
+fn put_whole(
+    mem: &mut PhysMem,
+    body: &[u8],
+    field: impl Fn(usize) -> Result<u32, LoadError>,
+) -> Result<Placed, LoadError> {
+    let preferred = u64::from(field(at::PREF_ADDRESS)?) | u64::from(field(at::PREF_ADDRESS + 4)?) << 32;
+    let end = preferred.saturating_add(u64::from(field(at::INIT_SIZE)?).max(body.len() as u64));
+    let low_end = mem.ram_ranges().first().map_or(0, |(_, end)| end.0);
+    if preferred < low::END || end > low_end {
+        return Err(LoadError::Memory { what: "Linux kernel", start: preferred, end });
+    }
+    put(mem, "Linux kernel", Gpa(preferred), body)?;
+    Ok(Placed { entry: preferred + ENTRY_64, end })
+}
+
+/// Puts the kernel proper where it is linked to be. Its addresses are not shuffled: KASLR is the unpacker's work.
+fn put_proper(
+    mem: &mut PhysMem,
+    start: u64,
+    body: &[u8],
+    field: impl Fn(usize) -> Result<u32, LoadError>,
+) -> Result<Placed, LoadError> {
+    let (offset, len) = (u64::from(field(at::PAYLOAD_OFFSET)?), u64::from(field(at::PAYLOAD_LENGTH)?));
+    let kernel = payload::unpack(part(body, payload::WHAT, offset, len)?, start + offset)?;
+    let elf = elf::parse(&kernel)?;
+    elf::place(mem, &kernel, &elf)?;
+    Ok(Placed { entry: elf.entry, end: elf.end() })
+}
+
 pub(super) fn load(
     mem: &mut PhysMem,
     kernel: &[u8],
@@ -82,16 +124,13 @@ pub(super) fn load(
     };
     let start = (sectors + 1) * 512;
     let body = part(kernel, "Linux kernel", start, (kernel.len() as u64).saturating_sub(start))?;
-    let preferred = u64::from(field(at::PREF_ADDRESS)?) | u64::from(field(at::PREF_ADDRESS + 4)?) << 32;
-    let end = preferred.saturating_add(u64::from(field(at::INIT_SIZE)?).max(body.len() as u64));
-    let low_end = mem.ram_ranges().first().map_or(0, |(_, end)| end.0);
-    if preferred < low::END || end > low_end {
-        return Err(LoadError::Memory { what: "Linux kernel", start: preferred, end });
-    }
-    put(mem, "Linux kernel", Gpa(preferred), body)?;
+    let placed = match boot.linux {
+        LinuxBoot::Whole => put_whole(mem, body, field)?,
+        LinuxBoot::Direct => put_proper(mem, start, body, field)?,
+    };
     let modules: Vec<Cow<'static, [u8]>> = initrd.iter().map(|initrd| Cow::Owned(initrd.to_vec())).collect();
     let limit = u64::from(field(at::INITRD_ADDR_MAX)?) + 1;
-    let placed = put_modules(mem, &modules, end, limit)?;
+    let modules = put_modules(mem, &modules, placed.end, limit)?;
     let max = (field(at::CMDLINE_SIZE)? as usize).min(low::COMMAND_LINE_MAX - 1);
     if boot.append.len() > max {
         return Err(LoadError::CommandLine { len: boot.append.len(), max });
@@ -104,7 +143,7 @@ pub(super) fn load(
     page[at::LOADFLAGS] |= LOADED_HIGH;
     let mut set = |offset: usize, bytes: &[u8]| page[offset..offset + bytes.len()].copy_from_slice(bytes);
     set(at::CMD_LINE_PTR, &(command_line.0 as u32).to_le_bytes());
-    if let Some((start, len)) = placed.first() {
+    if let Some((start, len)) = modules.first() {
         set(at::RAMDISK_IMAGE, &(start.0 as u32).to_le_bytes());
         set(at::RAMDISK_SIZE, &(*len as u32).to_le_bytes());
     }
@@ -120,7 +159,7 @@ pub(super) fn load(
     put(mem, "Linux boot parameters", low::INFO, &page)?;
     flat::put_long_mode_tables(mem)?;
     Ok(Entry::Long {
-        rip: preferred + ENTRY_64,
+        rip: placed.entry,
         rsi: low::INFO.0,
         rsp: low::START,
         cr3: low::PAGE_TABLES,

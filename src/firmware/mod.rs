@@ -10,6 +10,7 @@ mod flat;
 mod linux;
 mod memory_map;
 mod multiboot;
+mod payload;
 mod pvh;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use memory_map::{MemoryKind, MemoryRange, memory_map};
 
 use emu_core::Gpa;
 use emu_core::mem::{PhysMem, Unbacked};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Why an image can't be loaded. Whoever knows the file's name puts it in front.
@@ -106,6 +108,18 @@ pub struct Boot<'a> {
     pub append: &'a str,
     /// Where the ACPI tables start, if there are any.
     pub rsdp: Option<Gpa>,
+    /// How a bzImage is started.
+    pub linux: LinuxBoot,
+}
+
+/// How a Linux bzImage is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum LinuxBoot {
+    /// As it is: it unpacks itself in the guest, which takes most of the instructions of a boot.
+    #[default]
+    Whole,
+    /// Unpacked on the host, and the kernel proper started: no KASLR.
+    Direct,
 }
 
 /// Puts a guest into memory; answers how it starts.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::machine::layout;
 use proptest::prelude::*;
+use std::io::Write;
 
 const MIB: u64 = 1 << 20;
 
@@ -11,7 +12,7 @@ fn memory() -> PhysMem {
 }
 
 fn boot(append: &str) -> Boot<'_> {
-    Boot { append, rsdp: Some(Gpa(0xe_0000)) }
+    Boot { append, rsdp: Some(Gpa(0xe_0000)), linux: LinuxBoot::Whole }
 }
 
 fn kernel(bytes: Vec<u8>) -> Image {
@@ -91,6 +92,81 @@ fn multiboot_kernels_get_their_information_and_modules() {
     let (start, end) = (word(&mem, first), word(&mem, first + 4));
     assert_eq!((end - start, start % 4096), (5000, 0));
     assert_eq!(word(&mem, u64::from(start)), 0x0707_0707);
+}
+
+/// A bzImage with one setup sector; the payload lies 0x300 bytes into the kernel.
+fn bzimage(payload: &[u8]) -> Vec<u8> {
+    const PAYLOAD: usize = 0x300;
+    let mut file = vec![0; 1024 + PAYLOAD];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0x1f1, &[1]);
+    put(0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
+    put(0x202, b"HdrS");
+    put(0x206, &0x20fu16.to_le_bytes());
+    put(0x22c, &0x7fff_ffffu32.to_le_bytes());
+    put(0x236, &1u16.to_le_bytes());
+    put(0x238, &2047u32.to_le_bytes());
+    put(0x248, &(PAYLOAD as u32).to_le_bytes());
+    put(0x24c, &(payload.len() as u32).to_le_bytes());
+    put(0x258, &(2 * MIB).to_le_bytes());
+    put(0x260, &(MIB as u32).to_le_bytes());
+    file.extend(payload);
+    file
+}
+
+/// The same bytes in every way that is unpacked here.
+fn packed(plain: &[u8]) -> [(&'static str, Vec<u8>); 4] {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(plain).unwrap();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    xz.write_all(plain).unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest);
+    [
+        ("nothing", plain.to_vec()),
+        ("gzip", gzip.finish().unwrap()),
+        ("xz", xz.finish().unwrap()),
+        ("zstd", zstd),
+    ]
+}
+
+#[test]
+fn a_bzimage_starts_at_its_64_bit_entry_or_unpacked() {
+    let elf = elf32(3 * MIB as u32, &[0xf4; 64]);
+    for (name, payload) in packed(&elf) {
+        for (linux, start) in [(LinuxBoot::Whole, 2 * MIB + 0x200), (LinuxBoot::Direct, 3 * MIB)] {
+            let mut mem = memory();
+            let initrd = vec![7; 5000];
+            let image =
+                Image::Kernel { kernel: bzimage(&payload).into(), modules: vec![initrd.clone().into()] };
+            let entry = load(&mut mem, &image, Boot { linux, ..boot("quiet") }).unwrap();
+            let Entry::Long { rip, rsi, .. } = entry else { panic!("{name}: {entry:?}") };
+            assert_eq!(rip, start, "{name}");
+            assert_eq!(word(&mem, rsi + 0x202), u32::from_le_bytes(*b"HdrS"));
+            assert_eq!((word(&mem, rsi + 0x218) % 4096, word(&mem, rsi + 0x21c)), (0, 5000));
+            assert_eq!(word(&mem, u64::from(word(&mem, rsi + 0x218))), 0x0707_0707);
+            assert_eq!(word(&mem, u64::from(word(&mem, rsi + 0x228))), u32::from_le_bytes(*b"quie"));
+            assert_eq!(word(&mem, rsi + 0x70), 0xe_0000);
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_cannot_be_unpacked_is_named_with_its_place() {
+    let [_, (_, gzip), (_, xz), (_, zstd)] = packed(&elf32(3 * MIB as u32, &[0xf4; 64]));
+    for (payload, words) in [
+        (b"BZh91AY".to_vec(), "compressed with bzip2"),
+        (vec![0x02, 0x21, 0x4c, 0x18, 0], "compressed with LZ4"),
+        (b"hello".to_vec(), "neither ELF nor compressed"),
+        (gzip[..30].to_vec(), "damaged"),
+        (xz[..30].to_vec(), "damaged"),
+        (zstd[..zstd.len() - 5].to_vec(), "damaged"),
+    ] {
+        let error =
+            load(&mut memory(), &kernel(bzimage(&payload)), Boot { linux: LinuxBoot::Direct, ..boot("") })
+                .unwrap_err()
+                .to_string();
+        assert!(error.contains(words) && error.contains("offset 0x700"), "{error} does not say {words}");
+    }
 }
 
 #[test]
@@ -192,17 +268,20 @@ fn acpi_tables_have_right_checksums() {
 proptest! {
     #[test]
     fn damaged_kernels_are_errors_or_entries(
-        which in 0..3usize,
-        at in 0..400usize,
+        which in 0..4usize,
+        direct in any::<bool>(),
+        at in 0..1400usize,
         garbage in proptest::collection::vec(any::<u8>(), 1..8),
     ) {
         let mut file = match which {
             0 => elf32(MIB as u32, &[0xf4; 64]),
             1 => multiboot_kernel(0x1_0000),
+            2 => bzimage(&packed(&elf32(3 * MIB as u32, &[0xf4; 64]))[2].1),
             _ => crate::guests::DEMO_ELF.to_vec(),
         };
         let at = at % (file.len() - garbage.len());
         file[at..at + garbage.len()].copy_from_slice(&garbage);
-        let _ = load(&mut memory(), &kernel(file), boot(""));
+        let linux = if direct { LinuxBoot::Direct } else { LinuxBoot::Whole };
+        let _ = load(&mut memory(), &kernel(file), Boot { linux, ..boot("") });
     }
 }

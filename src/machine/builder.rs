@@ -131,7 +131,7 @@ impl Machine {
             Guest::Rom { .. } => None,
             Guest::Demo | Guest::Kernel { .. } | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
         };
-        let boot = Boot { append: &scenario.append, rsdp };
+        let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot };
         let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;
         entry.apply(&mut self.cpu);
         // What was put into memory is where the run starts from, not a change.
