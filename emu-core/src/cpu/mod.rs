@@ -17,10 +17,12 @@ pub mod flags;
 mod mmu;
 pub mod regs;
 mod sem;
+pub mod softfloat;
 mod state;
 mod system;
 #[cfg(test)]
 mod tests;
+mod x87;
 
 pub use bus::{ApicGp, Attention, CpuBus, Reply, Stamp};
 pub use engine::{CpuConfig, EngineStats, Exit};
@@ -28,6 +30,7 @@ pub use fault::Fault;
 pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
 pub use state::{CpuRestoreError, CpuState};
 pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
+pub use x87::X87;
 
 use crate::access::Width;
 use crate::time::VirtTime;
@@ -113,6 +116,7 @@ pub struct Cpu {
     pub(crate) dr: [u64; 8],
     pub(crate) msrs: Msrs,
     pub(crate) vectors: Vectors,
+    pub(crate) x87: X87,
     pub(crate) activity: Activity,
     /// STI or a load of SS was just executed: no interrupt before the next instruction has been.
     pub(crate) interrupt_shadow: bool,
@@ -153,6 +157,7 @@ impl Cpu {
             dr: [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400],
             msrs: Msrs::reset(),
             vectors: Vectors { ymm: [[0; 4]; 16], mxcsr: 0x1f80 },
+            x87: X87::RESET,
             activity: Activity::Running,
             interrupt_shadow: false,
             nmi_blocked: false,
@@ -171,6 +176,7 @@ impl Cpu {
     pub fn reset(&mut self) {
         self.msrs = Msrs::reset();
         self.vectors = Vectors { ymm: [[0; 4]; 16], mxcsr: 0x1f80 };
+        self.x87 = X87::RESET;
         self.xcr0 = 1;
         self.cr0 = cr0::CD | cr0::NW | cr0::ET;
         self.init();

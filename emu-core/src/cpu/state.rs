@@ -3,7 +3,7 @@
 use super::flags::bit;
 use super::mmu::TlbState;
 use super::regs::{CODE_PAGE, SEG_BASE, Segment, SystemSegment, TableRegister, ZERO};
-use super::{Activity, Cpu, Msrs, Vectors};
+use super::{Activity, Cpu, Msrs, Vectors, X87};
 use crate::addr::Lin;
 use crate::time::VirtTime;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub struct CpuState {
     pub ymm: [[u64; 4]; 16],
     /// MXCSR.
     pub mxcsr: u32,
+    /// The x87 registers.
+    pub x87: X87,
     /// Running, halted...
     pub activity: Activity,
     /// Interrupts wait for one instruction.
@@ -111,6 +113,7 @@ impl Cpu {
             msrs: self.msrs.clone(),
             ymm: self.vectors.ymm,
             mxcsr: self.vectors.mxcsr,
+            x87: self.x87,
             activity: self.activity,
             interrupt_shadow: self.interrupt_shadow,
             nmi_blocked: self.nmi_blocked,
@@ -144,6 +147,7 @@ impl Cpu {
             msrs,
             ymm,
             mxcsr,
+            x87,
             activity,
             interrupt_shadow,
             nmi_blocked,
@@ -170,6 +174,7 @@ impl Cpu {
         self.dr = dr;
         self.msrs = msrs;
         self.vectors = Vectors { ymm, mxcsr };
+        self.x87 = x87;
         self.activity = activity;
         self.interrupt_shadow = interrupt_shadow;
         self.nmi_blocked = nmi_blocked;

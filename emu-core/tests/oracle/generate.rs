@@ -22,6 +22,9 @@ const ALIGNMENT_CHECK: u64 = 1 << 18;
 /// IF and the bit that is always set.
 const FLAGS_SET: u64 = 0x202;
 
+/// All exceptions masked in MXCSR.
+const MXCSR_MASKS: u32 = 0x1f80;
+
 /// A case of `code`; the instruction comes with it. `None` if the dice fell so that the encoding means something else.
 pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, Instruction)> {
     let rip = place(rng);
@@ -216,12 +219,27 @@ impl Maker<'_> {
         for chunk in self.memory.chunks_exact_mut(8) {
             chunk.copy_from_slice(&self.rng.next().to_le_bytes());
         }
+        for register in &mut self.state.xmm {
+            *register = self.rng.vector();
+        }
+        if self.rng.percent(60) {
+            // Rounding, flushing and flags at random; the exceptions masked in most cases.
+            self.state.mxcsr = self.rng.next() as u32 & 0xffff;
+            if self.rng.percent(80) {
+                self.state.mxcsr |= MXCSR_MASKS;
+            }
+        }
         self.state.gprs[RSP] = self.stack_target();
         if matches!(self.insn.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) && self.rng.percent(60) {
             // Else nearly every quotient overflows.
             let divisor_like = self.rng.value();
             self.state.gprs[RDX] = self.rng.pick(&[0, 0, u64::MAX, divisor_like >> 40]);
         }
+    }
+
+    /// Whether an operand is a vector register.
+    fn is_vector(&self) -> bool {
+        (0..self.insn.op_count()).any(|n| self.insn.op_register(n).is_xmm())
     }
 
     /// Where an access of `len` bytes is worth trying.
@@ -324,6 +342,10 @@ impl Maker<'_> {
             Mnemonic::Jmp | Mnemonic::Call => {
                 let to = self.branch_target();
                 self.put(target, &to.to_le_bytes());
+            }
+            _ if self.is_vector() => {
+                let value = self.rng.vector();
+                self.put(target, &value.to_le_bytes());
             }
             _ => {
                 let value = self.rng.value();

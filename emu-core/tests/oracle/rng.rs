@@ -55,4 +55,45 @@ impl Rng {
             _ => ((value << (64 - bits)) as i64 >> (64 - bits)) as u64,
         }
     }
+
+    /// A floating-point number of `exp` and `fraction` bits that is likely to be a corner case.
+    pub(crate) fn float(&mut self, exp: u32, fraction: u32) -> u64 {
+        let sign = self.below(2) << (exp + fraction);
+        let exp_max = (1u64 << exp) - 1;
+        let bias = exp_max >> 1;
+        let biased = match self.below(10) {
+            0 | 1 => 0,
+            2 => exp_max,
+            3 => 1 + self.below(3),
+            4 => exp_max - 1 - self.below(3),
+            // Around one, and where integers end.
+            5 | 6 => bias - 3 + self.below(6),
+            7 => bias + self.pick(&[22, 23, 24, 30, 31, 32, 51, 52, 53, 62, 63, 64]) % bias,
+            _ => self.below(exp_max + 1),
+        };
+        let all = (1u64 << fraction) - 1;
+        let fraction = match self.below(8) {
+            0 | 1 => 0,
+            2 => all,
+            3 => 1 << self.below(fraction.into()),
+            4 => all & !(all >> self.below(fraction.into())),
+            5 => 1,
+            _ => self.next() & all,
+        };
+        sign | biased << all.count_ones() | fraction
+    }
+
+    /// 16 bytes: integers, singles or doubles.
+    pub(crate) fn vector(&mut self) -> u128 {
+        let lanes = match self.below(4) {
+            0 => [self.value(), self.value()],
+            1 => [self.next(), self.next()],
+            2 => [self.float(11, 52), self.float(11, 52)],
+            _ => {
+                let mut pair = || self.float(8, 23) | self.float(8, 23) << 32;
+                [pair(), pair()]
+            }
+        };
+        u128::from(lanes[1]) << 64 | u128::from(lanes[0])
+    }
 }

@@ -3,8 +3,8 @@
 use crate::case::Bits;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic, OpCodeOperandKind};
 
-/// The general-purpose set.
-const GENERAL: &[CpuidFeature] = &[
+/// What every case is made of.
+const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::INTEL8086,
     CpuidFeature::INTEL8086_ONLY,
     CpuidFeature::INTEL186,
@@ -19,6 +19,8 @@ const GENERAL: &[CpuidFeature] = &[
     CpuidFeature::POPCNT,
     CpuidFeature::MULTIBYTENOP,
     CpuidFeature::PAUSE,
+    CpuidFeature::SSE,
+    CpuidFeature::SSE2,
 ];
 
 /// Left out: the kernel would answer, or what the host does depends on more than a case says.
@@ -51,6 +53,11 @@ const LEFT_OUT: &[Mnemonic] = &[
     Mnemonic::Sgdt,
     Mnemonic::Sidt,
     Mnemonic::Smsw,
+    // Each processor has approximations of its own.
+    Mnemonic::Rcpps,
+    Mnemonic::Rcpss,
+    Mnemonic::Rsqrtps,
+    Mnemonic::Rsqrtss,
     // Processors disagree on the length of their operands.
     Mnemonic::Ud0,
     Mnemonic::Ud1,
@@ -71,12 +78,13 @@ fn wanted(code: Code, bits: Bits) -> bool {
         }
         && op.decoder_option() == 0
         && !op.fwait()
-        && code.cpuid_features().iter().all(|feature| GENERAL.contains(feature))
+        && code.cpuid_features().iter().all(|feature| FEATURES.contains(feature))
         && code.cpuid_features().iter().all(|feature| host_has(*feature))
         && !LEFT_OUT.contains(&code.mnemonic())
         && !(code.is_call_far_indirect() || code.is_jmp_far_indirect())
         && !(code.is_call_far() || code.is_jmp_far())
         && !loads_segment(code)
+        && !uses_mmx(code)
         // Without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing.
         && !matches!(
             code,
@@ -93,6 +101,13 @@ fn loads_segment(code: Code) -> bool {
     let kind = op.op0_kind();
     let named = matches!(kind, es | cs | ss | ds | fs | gs);
     op.op_count() > 0 && (kind == seg_reg || code.mnemonic() == Mnemonic::Pop && named)
+}
+
+/// Instructions with MMX registers.
+fn uses_mmx(code: Code) -> bool {
+    use OpCodeOperandKind::{mm_or_mem, mm_reg, mm_rm};
+    let op = code.op_code();
+    (0..op.op_count()).any(|n| matches!(op.op_kind(n), mm_or_mem | mm_reg | mm_rm))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -13,8 +13,12 @@ mod misc;
 mod muldiv;
 mod operand;
 mod rotate;
+mod sse_compare;
+mod sse_convert;
+mod sse_float;
 mod sse_int;
 mod sse_move;
+mod sse_state;
 mod stack;
 mod string;
 mod system;
@@ -29,7 +33,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 12] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 16] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
@@ -37,8 +41,12 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 12] = [
     misc::lookup,
     muldiv::lookup,
     rotate::lookup,
+    sse_compare::lookup,
+    sse_convert::lookup,
+    sse_float::lookup,
     sse_int::lookup,
     sse_move::lookup,
+    sse_state::lookup,
     stack::lookup,
     string::lookup,
     system::lookup,

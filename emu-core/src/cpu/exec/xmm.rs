@@ -3,6 +3,7 @@
 //! SDM vol. 2A, 2.4 (exception classes of legacy SSE); vol. 3A, 13.1.
 
 use crate::cpu::control::cr0;
+use crate::cpu::mmu::Intent;
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Instruction, OpKind, Register};
 
@@ -36,8 +37,10 @@ impl Cpu {
         len: usize,
     ) -> Result<u128, Fault> {
         let (seg, at) = self.memory_operand(insn);
+        let lin = self.linear(seg, at, len as u64, Intent::Read)?;
+        self.check_alignment(lin, len as u64)?;
         let mut bytes = [0; 16];
-        self.load_bytes(bus, seg, at, &mut bytes[..len])?;
+        self.load_bytes_lin(bus, lin, &mut bytes[..len], self.data_context())?;
         Ok(u128::from_le_bytes(bytes))
     }
 
@@ -50,7 +53,9 @@ impl Cpu {
         value: u128,
     ) -> Result<(), Fault> {
         let (seg, at) = self.memory_operand(insn);
-        self.store_bytes(bus, seg, at, &value.to_le_bytes()[..len])
+        let lin = self.linear(seg, at, len as u64, Intent::Write)?;
+        self.check_alignment(lin, len as u64)?;
+        self.store_bytes_lin(bus, lin, &value.to_le_bytes()[..len], self.data_context())
     }
 
     /// #GP(0) unless the memory operand lies on 16 bytes.

@@ -1,0 +1,82 @@
+//! Between formats, and from and to integers. SDM vol. 1, 4.9.1.1 (integer indefinite), 11.5.2.1.
+
+use super::nan::{note_denormals, propagate};
+use super::round::{round, rounds_up, shift_right_sticky};
+use super::{Env, Format, Kind, Rounding, flag};
+
+/// Size of a signed integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntWidth {
+    /// 32 bits.
+    I32,
+    /// 64 bits.
+    I64,
+}
+
+impl IntWidth {
+    const fn bits(self) -> u32 {
+        match self {
+            Self::I32 => 32,
+            Self::I64 => 64,
+        }
+    }
+}
+
+/// Converts to another format.
+#[must_use]
+pub fn convert<From: Format, To: Format>(env: &mut Env, a: From::Bits) -> To::Bits {
+    let a = From::operand(env, a);
+    if let Some(nan) = propagate::<To>(env, &a, &a) {
+        return nan;
+    }
+    note_denormals(env, &[&a]);
+    match a.kind {
+        Kind::Zero => To::zero(a.sign),
+        Kind::Infinity => To::infinity(a.sign),
+        _ => round::<To>(env, a.sign, a.exp, u128::from(a.sig) << 64),
+    }
+}
+
+/// From a signed integer.
+#[must_use]
+pub fn from_int<F: Format>(env: &mut Env, value: i64) -> F::Bits {
+    if value == 0 {
+        return F::zero(false);
+    }
+    let magnitude = value.unsigned_abs();
+    let shift = magnitude.leading_zeros();
+    round::<F>(env, value < 0, 63 - shift as i32, u128::from(magnitude << shift) << 64)
+}
+
+/// To a signed integer, in the low bits of the answer. What does not fit, infinities and NaNs are invalid and give the
+/// integer indefinite: the sign bit alone.
+#[must_use]
+pub fn to_int<F: Format>(env: &mut Env, a: F::Bits, rounding: Rounding, width: IntWidth) -> u64 {
+    let a = F::operand(env, a);
+    let sign_bit = 1u64 << (width.bits() - 1);
+    // Of the 128 bits the upper half is the integer, the lower the fraction.
+    let fixed = match a.kind {
+        Kind::Zero => 0,
+        Kind::Normal | Kind::Denormal if a.exp < 64 => {
+            shift_right_sticky(u128::from(a.sig) << 64, (63 - a.exp) as u32)
+        }
+        _ => {
+            env.raise(flag::INVALID);
+            return sign_bit;
+        }
+    };
+    let (whole, rest) = ((fixed >> 64) as u64, fixed << 64);
+    let up = rounds_up(rounding, a.sign, whole & 1 != 0, rest);
+    let magnitude = u128::from(whole) + u128::from(up);
+    let limit = u128::from(sign_bit) - u128::from(!a.sign);
+    if magnitude > limit {
+        env.raise(flag::INVALID);
+        return sign_bit;
+    }
+    if rest != 0 {
+        env.raise(flag::INEXACT);
+    }
+    let value = magnitude as u64;
+    let signed = if a.sign { value.wrapping_neg() } else { value };
+    signed & (sign_bit << 1).wrapping_sub(1)
+}
