@@ -256,6 +256,17 @@ impl Cpu {
         self.regs[(index & 15) as usize] = value;
     }
 
+    /// The x87 registers.
+    #[must_use]
+    pub const fn x87(&self) -> &X87 {
+        &self.x87
+    }
+
+    /// Sets the x87 registers.
+    pub const fn set_x87(&mut self, x87: X87) {
+        self.x87 = x87;
+    }
+
     /// A vector register's low half, 0-15.
     #[must_use]
     pub fn xmm_bits(&self, index: u8) -> u128 {

@@ -60,6 +60,22 @@ pub(crate) const USER_DS: u16 = 0x2b;
 pub(crate) const USER_CS_32: u16 = 0x23;
 pub(crate) const USER_CS_64: u16 = 0x33;
 
+/// What a program sees of the x87 unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct X87State {
+    pub(crate) control: u16,
+    pub(crate) status: u16,
+    /// A bit for each physical register that is not empty.
+    pub(crate) valid: u8,
+    /// ST(0) to ST(7), 80 bits each.
+    pub(crate) st: [u128; 8],
+}
+
+impl X87State {
+    /// After FNINIT.
+    pub(crate) const INIT: Self = Self { control: 0x37f, status: 0, valid: 0, st: [0; 8] };
+}
+
 /// What a program sees of the processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -73,6 +89,7 @@ pub(crate) struct State {
     pub(crate) xmm: [u128; 16],
     /// MXCSR.
     pub(crate) mxcsr: u32,
+    pub(crate) x87: X87State,
 }
 
 /// One instruction to try.

@@ -30,11 +30,69 @@ fn undefined_flags(insn: &Instruction) -> u64 {
     .fold(0, |mask, (_, place)| mask | 1 << place)
 }
 
-/// Whether the manual leaves the result undefined: BSWAP of 16 bits, and double shifts of 16 bits by more than 16.
+/// Condition codes on which processors differ. AMD's leave C1 as it is where Intel's clear it, and the other way around;
+/// and a comparison with an unmasked invalid operand sets them, or does not.
+fn undefined_conditions(insn: &Instruction, host: &Outcome) -> u16 {
+    const C1: u16 = 1 << 9;
+    match insn.mnemonic() {
+        Mnemonic::Fcomi | Mnemonic::Fcomip | Mnemonic::Fucomi | Mnemonic::Fucomip | Mnemonic::Ffree => C1,
+        _ if is_invalid_comparison(insn, host) => 0x4500,
+        _ if is_transcendental(insn) => C1,
+        _ => 0,
+    }
+}
+
+/// Functions whose last bit the manual leaves open.
+fn is_transcendental(insn: &Instruction) -> bool {
+    matches!(
+        insn.mnemonic(),
+        Mnemonic::F2xm1
+            | Mnemonic::Fyl2x
+            | Mnemonic::Fyl2xp1
+            | Mnemonic::Fptan
+            | Mnemonic::Fpatan
+            | Mnemonic::Fsin
+            | Mnemonic::Fcos
+            | Mnemonic::Fsincos
+    )
+}
+
+/// Whether two extended numbers are at most one unit of the last place apart.
+fn is_close(a: u128, b: u128) -> bool {
+    // The integer bit says nothing that the exponent does not.
+    let place = |value: u128| value >> 64 << 63 | value & u128::from(u64::MAX >> 1);
+    place(a).abs_diff(place(b)) <= 1
+}
+
+/// A comparison by the x87 unit that raised an unmasked exception.
+fn is_invalid_comparison(insn: &Instruction, host: &Outcome) -> bool {
+    const WAITS: u16 = 1 << 7;
+    let compares = matches!(
+        insn.mnemonic(),
+        Mnemonic::Fcom
+            | Mnemonic::Fcomp
+            | Mnemonic::Fcompp
+            | Mnemonic::Ficom
+            | Mnemonic::Ficomp
+            | Mnemonic::Fucom
+            | Mnemonic::Fucomp
+            | Mnemonic::Fucompp
+            | Mnemonic::Fcomi
+            | Mnemonic::Fcomip
+            | Mnemonic::Fucomi
+            | Mnemonic::Fucomip
+            | Mnemonic::Ftst
+    );
+    compares && host.state.x87.status & WAITS != 0
+}
+
+/// Whether the manual leaves the result undefined: BSWAP of 16 bits, double shifts of 16 bits by more than 16, arguments
+/// beyond the range of F2XM1 and FYL2XP1.
 pub(crate) fn result_is_undefined(insn: &Instruction, case: &Case) -> bool {
     let sixteen = insn.op0_register().size() == 2 || insn.memory_size().size() == 2;
     match insn.mnemonic() {
         Mnemonic::Bswap => sixteen,
+        Mnemonic::F2xm1 | Mnemonic::Fyl2xp1 => case.state.x87.st[0] >> 64 & 0x7fff >= 0x3ffd,
         Mnemonic::Shld | Mnemonic::Shrd => {
             let by_cl = insn.op2_kind() == iced_x86::OpKind::Register;
             let count = if by_cl { case.state.gprs[1] } else { insn.immediate(2) };
@@ -46,7 +104,7 @@ pub(crate) fn result_is_undefined(insn: &Instruction, case: &Case) -> bool {
 
 /// Where an instruction can raise two faults processors disagree on which: of a call AMD's raise that of the push, Intel's
 /// that of a target that is not canonical; CMPS may look at either operand first. AMD's also check the alignment of the
-/// place where ENTER leaves the stack pointer. Whether MASKMOVDQU looks at bytes that it does not write is left open.
+/// place where ENTER leaves the stack pointer. Areas and ten bytes are accessed piece by piece, in any order. Whether MASKMOVDQU looks at bytes that it does not write is left open.
 fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool {
     let both = host.vector != BREAKPOINT && ours.vector != BREAKPOINT;
     match insn.mnemonic() {
@@ -55,6 +113,16 @@ fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool 
             both && host.state.gprs == ours.state.gprs
         }
         Mnemonic::Enter => host.vector == ALIGNMENT,
+        Mnemonic::Fbstp
+        | Mnemonic::Fnsave
+        | Mnemonic::Frstor
+        | Mnemonic::Fnstenv
+        | Mnemonic::Fldenv
+        | Mnemonic::Fxsave
+        | Mnemonic::Fxsave64
+        | Mnemonic::Fxrstor
+        | Mnemonic::Fxrstor64 => both,
+        Mnemonic::Fld | Mnemonic::Fstp | Mnemonic::Fbld => both && insn.memory_size().size() == 10,
         // AMD's MXCSR has one more bit.
         Mnemonic::Ldmxcsr => host.state.mxcsr & 1 << 17 != 0,
         Mnemonic::Maskmovdqu | Mnemonic::Maskmovq => host.vector != BREAKPOINT,
@@ -99,18 +167,39 @@ pub(crate) fn differences(
         line(name, host.state.gprs[n] & mask, ours.state.gprs[n] & mask);
     }
     let done = host.vector == BREAKPOINT;
-    let undefined = if done && !all_flags { undefined_flags(insn) } else { 0 };
+    let mut undefined = if done && !all_flags { undefined_flags(insn) } else { 0 };
+    if is_invalid_comparison(insn, host) {
+        undefined = COMPARED_FLAGS;
+    }
     let mask = COMPARED_FLAGS & !undefined;
     line("rflags", host.state.rflags & mask, ours.state.rflags & mask);
     for (n, (host, ours)) in host.state.xmm.iter().zip(ours.state.xmm).enumerate() {
         line(&format!("xmm{n} low"), *host as u64, ours as u64);
         line(&format!("xmm{n} high"), (host >> 64) as u64, (ours >> 64) as u64);
     }
+    line("fcw", host.state.x87.control.into(), ours.state.x87.control.into());
+    let conditions = !undefined_conditions(insn, host);
+    let status = |outcome: &Outcome| (outcome.state.x87.status & conditions).into();
+    line("fsw", status(host), status(ours));
+    line("ftw", host.state.x87.valid.into(), ours.state.x87.valid.into());
+    for (n, (host, ours)) in host.state.x87.st.iter().zip(ours.state.x87.st).enumerate() {
+        if is_transcendental(insn) && is_close(*host, ours) {
+            continue;
+        }
+        line(&format!("st{n} significand"), *host as u64, ours as u64);
+        line(&format!("st{n} exponent"), (host >> 64) as u64, (ours >> 64) as u64);
+    }
     line("mxcsr", host.state.mxcsr.into(), ours.state.mxcsr.into());
+    // The selectors and addresses of the last x87 instruction are kept in ways that differ.
+    let stores_pointers = matches!(
+        insn.mnemonic(),
+        Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave | Mnemonic::Fxsave64
+    );
     // What ENTER and PUSHA could not finish may lie below the stack pointer or not.
     let half_done = matches!(insn.mnemonic(), Mnemonic::Enter | Mnemonic::Pusha | Mnemonic::Pushad) && !done;
     if let Some(at) = (0..host.memory.len()).find(|at| host.memory[*at] != ours.memory[*at])
         && !half_done
+        && !stores_pointers
     {
         let at = at & !7;
         let quad =

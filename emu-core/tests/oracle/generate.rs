@@ -1,7 +1,7 @@
 //! Makes cases: random encodings of a given instruction, and registers that lead its memory operand to where it gets
 //! interesting.
 
-use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN};
+use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN, X87State};
 use crate::rng::Rng;
 use iced_x86::{
     Code, ConstantOffsets, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic, OpCodeTableKind,
@@ -57,7 +57,7 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
 }
 
 fn blank() -> State {
-    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, xmm: [0; 16], mxcsr: 0x1f80 }
+    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, xmm: [0; 16], mxcsr: 0x1f80, x87: X87State::INIT }
 }
 
 /// Mostly in the middle of the code, sometimes across the two pages.
@@ -229,11 +229,33 @@ impl Maker<'_> {
                 self.state.mxcsr |= MXCSR_MASKS;
             }
         }
+        self.fill_x87();
         self.state.gprs[RSP] = self.stack_target();
         if matches!(self.insn.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) && self.rng.percent(60) {
             // Else nearly every quotient overflows.
             let divisor_like = self.rng.value();
             self.state.gprs[RDX] = self.rng.pick(&[0, 0, u64::MAX, divisor_like >> 40]);
+        }
+    }
+
+    /// Random x87 registers; the exceptions masked in most cases, and none waiting in nearly all.
+    fn fill_x87(&mut self) {
+        let rng = &mut *self.rng;
+        let x87 = &mut self.state.x87;
+        for register in &mut x87.st {
+            *register = rng.extended();
+        }
+        let some = rng.next() as u8;
+        x87.valid = rng.pick(&[0, 0xff, 0xff, some, some | 0x0f, some | 0xf0]);
+        x87.control = 0x40 | rng.pick(&[0x300, 0x300, 0x200, 0]) | rng.pick(&[0, 0, 0x400, 0x800, 0xc00]);
+        x87.control |= if rng.percent(75) { 0x3f } else { rng.next() as u16 & 0x3f };
+        const CONDITIONS_AND_TOP: u16 = 0x7f00;
+        x87.status = rng.next() as u16 & CONDITIONS_AND_TOP;
+        if rng.percent(10) {
+            x87.status |= rng.next() as u16 & 0x7f;
+        }
+        if x87.status & !x87.control & 0x3f != 0 {
+            x87.status |= 0x8080;
         }
     }
 

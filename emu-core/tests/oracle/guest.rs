@@ -3,11 +3,12 @@
 
 use crate::case::{
     Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
-    USER_DS, WRITABLE_LEN, read_only_bytes,
+    USER_DS, WRITABLE_LEN, X87State, read_only_bytes,
 };
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};
-use emu_core::cpu::{Cpu, CpuConfig, Exit};
+use emu_core::cpu::softfloat::Extended;
+use emu_core::cpu::{Cpu, CpuConfig, Exit, X87};
 use emu_core::testing::FlatBus;
 use emu_core::{Gpa, PAGE_SIZE, VirtTime};
 
@@ -159,6 +160,17 @@ impl Guest {
         self.take()
     }
 
+    fn take_x87(&self) -> X87State {
+        let unit = self.cpu.x87();
+        let spell = |value: Extended| u128::from(value.sign_exponent) << 64 | u128::from(value.significand);
+        X87State {
+            control: unit.control,
+            status: unit.status,
+            valid: unit.valid,
+            st: std::array::from_fn(|n| spell(unit.registers[unit.physical(n)])),
+        }
+    }
+
     fn load(&mut self, state: &State, bits: Bits) {
         let data = rights::P | rights::S | rights::RW | rights::ACCESSED | rights::DB | rights::G | 3 << 5;
         let (code, code_selector) = match bits {
@@ -181,6 +193,13 @@ impl Guest {
             self.cpu.set_xmm_bits(n, value);
         }
         self.cpu.set_mxcsr(state.mxcsr);
+        let x87 = &state.x87;
+        let mut unit = X87 { control: x87.control, status: x87.status, valid: x87.valid, ..X87::RESET };
+        for (n, value) in x87.st.iter().enumerate() {
+            let extended = Extended { sign_exponent: (value >> 64) as u16, significand: *value as u64 };
+            unit.registers[unit.physical(n)] = extended;
+        }
+        self.cpu.set_x87(unit);
         self.cpu.set_rflags(state.rflags);
         self.cpu.set_rip(state.rip);
     }
@@ -209,6 +228,7 @@ impl Guest {
                 rflags,
                 xmm: std::array::from_fn(|n| self.cpu.xmm_bits(n as u8)),
                 mxcsr: self.cpu.mxcsr(),
+                x87: self.take_x87(),
             },
             vector,
             error,

@@ -8,7 +8,7 @@
 
 use crate::case::{
     Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
-    USER_DS, WRITABLE_LEN, read_only_bytes,
+    USER_DS, WRITABLE_LEN, X87State, read_only_bytes,
 };
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -73,7 +73,7 @@ unsafe impl Sync for Shared {}
 static SHARED: Shared = Shared(UnsafeCell::new(Exchange {
     phase: Phase::Idle,
     code_selector: 0,
-    state: State { gprs: [0; 16], rip: 0, rflags: 0, xmm: [0; 16], mxcsr: 0 },
+    state: State { gprs: [0; 16], rip: 0, rflags: 0, xmm: [0; 16], mxcsr: 0, x87: X87State::INIT },
     vector: 0,
     error: 0,
     cr2: 0,
@@ -248,6 +248,7 @@ extern "C" fn on_signal(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_
                 take(context, exchange);
                 context.gregs = exchange.host;
                 (*context.fpregs).mxcsr = exchange.host_mxcsr;
+                load_x87(&mut *context.fpregs, &X87State::INIT);
                 exchange.phase = Phase::Idle;
             }
         }
@@ -267,8 +268,30 @@ unsafe fn load(context: &mut libc::mcontext_t, state: &State) {
     // SAFETY: the caller vouches for it.
     let fp = unsafe { &mut *context.fpregs };
     fp.mxcsr = state.mxcsr;
+    load_x87(fp, &state.x87);
     for (register, value) in fp._xmm.iter_mut().zip(state.xmm) {
         register.element = std::array::from_fn(|n| (value >> (32 * n)) as u32);
+    }
+}
+
+fn load_x87(fp: &mut libc::_libc_fpstate, x87: &X87State) {
+    (fp.cwd, fp.swd, fp.ftw) = (x87.control, x87.status, x87.valid.into());
+    for (register, value) in fp._st.iter_mut().zip(x87.st) {
+        register.significand = std::array::from_fn(|n| (value >> (16 * n)) as u16);
+        register.exponent = (value >> 64) as u16;
+    }
+}
+
+fn take_x87(fp: &libc::_libc_fpstate) -> X87State {
+    let value = |register: &libc::_libc_fpxreg| {
+        let start = u128::from(register.exponent) << 64;
+        (0..4).fold(start, |all, n| all | u128::from(register.significand[n]) << (16 * n))
+    };
+    X87State {
+        control: fp.cwd,
+        status: fp.swd,
+        valid: fp.ftw as u8,
+        st: std::array::from_fn(|n| value(&fp._st[n])),
     }
 }
 
@@ -288,6 +311,7 @@ unsafe fn take(context: &libc::mcontext_t, exchange: &mut Exchange) {
     // SAFETY: the caller vouches for it.
     let fp = unsafe { &*context.fpregs };
     exchange.state.mxcsr = fp.mxcsr;
+    exchange.state.x87 = take_x87(fp);
     for (register, value) in fp._xmm.iter().zip(&mut exchange.state.xmm) {
         *value = (0..4).fold(0, |all, n| all | u128::from(register.element[n]) << (32 * n));
     }

@@ -1,6 +1,6 @@
 //! Both processors side by side; a failing case made small and told.
 
-use crate::case::{Bits, CODE, Case, Outcome, State, WRITABLE_LEN};
+use crate::case::{Bits, CODE, Case, Outcome, State, WRITABLE_LEN, X87State};
 use crate::compare::differences;
 use crate::guest::Guest;
 use crate::native::Native;
@@ -31,7 +31,14 @@ impl Machines {
     /// Whether the host's kernel lets programs run such code.
     pub(crate) fn host_runs(&mut self, bits: Bits) -> bool {
         const NOP: u8 = 0x90;
-        let state = State { gprs: [0; 16], rip: CODE, rflags: 0x202, xmm: [0; 16], mxcsr: 0x1f80 };
+        let state = State {
+            gprs: [0; 16],
+            rip: CODE,
+            rflags: 0x202,
+            xmm: [0; 16],
+            mxcsr: 0x1f80,
+            x87: X87State::INIT,
+        };
         let case = Case { bits, state, code: vec![NOP], memory: vec![0; WRITABLE_LEN] };
         self.native.run(&case).vector == 3
     }
@@ -74,6 +81,10 @@ fn tell(index: u64, insn: &Instruction, case: &Case, verdict: &Verdict) -> Strin
         format!("case {index}: {assembly}    {:?} in {:?}    {:02x?}\n", insn.code(), case.bits, case.code);
     let state = &case.state;
     let _ = writeln!(text, "  rip {:#x} rflags {:#x}", state.rip, state.rflags);
+    let x87 = &state.x87;
+    let _ = writeln!(text, "  fcw {:#x} fsw {:#x} ftw {:#x}", x87.control, x87.status, x87.valid);
+    let [st0, st1, ..] = x87.st;
+    let _ = writeln!(text, "  st0 {st0:#x} st1 {st1:#x} mxcsr {:#x}", state.mxcsr);
     let nonzero = state.gprs.iter().enumerate().filter(|(_, value)| **value != 0);
     let list: Vec<String> = nonzero.map(|(n, value)| format!("gpr{n}={value:#x}")).collect();
     let _ = writeln!(text, "  {}", list.join(" "));

@@ -83,6 +83,33 @@ impl Rng {
         sign | biased << all.count_ones() | fraction
     }
 
+    /// 80 bits: a number, or nothing that still is one.
+    pub(crate) fn extended(&mut self) -> u128 {
+        let sign = self.next() & 0x8000;
+        let exponent = match self.below(10) {
+            0 => 0,
+            1 => 0x7fff,
+            2 => 1 + self.below(70),
+            3 => 0x7ffe - self.below(70),
+            4..7 => 0x3fff - 4 + self.below(80),
+            7 => 0x3fff + self.pick(&[15, 31, 63, 127, 1023, 128, 1024]),
+            8 => 0x3fff - self.pick(&[126, 127, 140, 149, 150, 1022, 1023, 1060, 1074]),
+            _ => self.next() & 0x7fff,
+        };
+        let significand = match self.below(8) {
+            0 => 0,
+            1 => 1 << 63,
+            2 => u64::MAX,
+            3 => self.next(),
+            4 => 3 << 62 | 1 << self.below(62),
+            // As from doubles and singles.
+            5 => 1 << 63 | self.next() & !0x7ff,
+            6 => 1 << 63 | self.next() & !0xff_ffff_ffff | self.pick(&[0, 1, 0x80_0000_0000]),
+            _ => 1 << 63 | self.next(),
+        };
+        u128::from(sign | exponent) << 64 | u128::from(significand)
+    }
+
     /// 16 bytes: integers, singles or doubles.
     pub(crate) fn vector(&mut self) -> u128 {
         let lanes = match self.below(4) {

@@ -21,6 +21,10 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::PAUSE,
     CpuidFeature::SSE,
     CpuidFeature::SSE2,
+    CpuidFeature::FXSR,
+    CpuidFeature::FPU,
+    CpuidFeature::FPU287,
+    CpuidFeature::FPU387,
 ];
 
 /// Left out: the kernel would answer, or what the host does depends on more than a case says.

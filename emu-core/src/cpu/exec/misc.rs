@@ -2,7 +2,6 @@
 
 use super::Exec;
 use crate::access::Width;
-use crate::cpu::control::cr0;
 use crate::cpu::flags::{Flags, bit};
 use crate::cpu::regs::RAX;
 use crate::cpu::{Cpu, CpuBus, Fault};
@@ -25,7 +24,6 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
         Mnemonic::Aam => aam,
         Mnemonic::Aad => aad,
         Mnemonic::Movnti => movnti,
-        Mnemonic::Wait => wait,
         Mnemonic::Clflush | Mnemonic::Clflushopt => clflush,
         _ => return None,
     })
@@ -132,12 +130,6 @@ fn aad(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Faul
     cpu.set_gpr_part(RAX, Width::B2, al);
     byte_flags(cpu, al, false, false);
     Ok(())
-}
-
-/// WAIT: there is no floating-point exception to wait for.
-fn wait(cpu: &mut Cpu, _: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault> {
-    let switched = cr0::MP | cr0::TS;
-    if cpu.cr0 & switched == switched { Err(Fault::DEVICE) } else { Ok(()) }
 }
 
 /// A store past the caches, which are not modelled.

@@ -22,6 +22,12 @@ mod sse_state;
 mod stack;
 mod string;
 mod system;
+mod x87;
+mod x87_arithmetic;
+mod x87_compare;
+mod x87_control;
+mod x87_move;
+mod x87_transcendental;
 mod xmm;
 
 pub(crate) use operand::{gpr_index, gpr_width, is_high_byte, operand_width};
@@ -33,7 +39,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 16] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 21] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
@@ -50,6 +56,11 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 16] = [
     stack::lookup,
     string::lookup,
     system::lookup,
+    x87_arithmetic::lookup,
+    x87_compare::lookup,
+    x87_control::lookup,
+    x87_move::lookup,
+    x87_transcendental::lookup,
 ];
 
 /// The implementation of `code`; `None` if there is none and it raises #UD.

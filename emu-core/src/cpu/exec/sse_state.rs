@@ -4,6 +4,7 @@ use super::Exec;
 use crate::access::Width;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::mmu::Intent;
+use crate::cpu::softfloat::Extended;
 use crate::cpu::x87::X87;
 use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction};
@@ -102,21 +103,16 @@ fn save(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, wide: bool) -> 
 }
 
 fn save_x87(x87: &X87, image: &mut [u8; area::LEN], wide: bool) {
+    // Without REX.W offsets have 32 bits; behind them are selectors, which are not kept.
+    let mask = if wide { u64::MAX } else { 0xffff_ffff };
     put(image, area::CONTROL, x87.control.to_le_bytes());
     put(image, area::STATUS, x87.status.to_le_bytes());
     put(image, area::VALID, [x87.valid]);
     put(image, area::OPCODE, x87.opcode.to_le_bytes());
-    put(image, area::INSTRUCTION, x87.instruction.to_le_bytes());
-    put(image, area::OPERAND, x87.operand.to_le_bytes());
-    if !wide {
-        // Offsets of 32 bits, then a selector and 16 reserved bits.
-        put(image, area::INSTRUCTION + 4, u32::from(x87.instruction_segment).to_le_bytes());
-        put(image, area::OPERAND + 4, u32::from(x87.operand_segment).to_le_bytes());
-    }
+    put(image, area::INSTRUCTION, (x87.instruction & mask).to_le_bytes());
+    put(image, area::OPERAND, (x87.operand & mask).to_le_bytes());
     for n in 0..8 {
-        let physical = x87.physical(n);
-        put(image, area::ST + 16 * n, x87.significands[physical].to_le_bytes());
-        put(image, area::ST + 16 * n + 8, x87.exponents[physical].to_le_bytes());
+        put(image, area::ST + 16 * n, x87.registers[x87.physical(n)].to_bytes());
     }
 }
 
@@ -140,25 +136,19 @@ fn restore(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, wide: bool) 
 }
 
 fn restored_x87(image: &[u8; area::LEN], wide: bool) -> X87 {
+    let mask = if wide { u64::MAX } else { 0xffff_ffff };
     let mut x87 = X87 {
-        control: u16::from_le_bytes(get(image, area::CONTROL)),
-        status: u16::from_le_bytes(get(image, area::STATUS)),
         valid: image[area::VALID],
         opcode: u16::from_le_bytes(get(image, area::OPCODE)) & 0x7ff,
-        instruction: u64::from_le_bytes(get(image, area::INSTRUCTION)),
-        operand: u64::from_le_bytes(get(image, area::OPERAND)),
+        instruction: u64::from_le_bytes(get(image, area::INSTRUCTION)) & mask,
+        operand: u64::from_le_bytes(get(image, area::OPERAND)) & mask,
         ..X87::RESET
     };
-    if !wide {
-        x87.instruction_segment = (x87.instruction >> 32) as u16;
-        x87.operand_segment = (x87.operand >> 32) as u16;
-        x87.instruction &= 0xffff_ffff;
-        x87.operand &= 0xffff_ffff;
-    }
+    x87.set_control(u16::from_le_bytes(get(image, area::CONTROL)));
+    x87.set_status(u16::from_le_bytes(get(image, area::STATUS)));
     for n in 0..8 {
         let physical = x87.physical(n);
-        x87.significands[physical] = u64::from_le_bytes(get(image, area::ST + 16 * n));
-        x87.exponents[physical] = u16::from_le_bytes(get(image, area::ST + 16 * n + 8));
+        x87.registers[physical] = Extended::from_bytes(get(image, area::ST + 16 * n));
     }
     x87
 }

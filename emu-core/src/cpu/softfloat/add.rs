@@ -17,7 +17,13 @@ pub fn sub<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits) -> F::Bits {
 }
 
 fn sum<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits, negate: bool) -> F::Bits {
-    let (a, mut b) = (F::operand(env, a), F::operand(env, b));
+    let (a, b) = (F::operand(env, a), F::operand(env, b));
+    sum_values::<F>(env, a, b, negate)
+}
+
+/// `a + b`, or `a - b` if `negate`, of operands in any formats.
+#[must_use]
+pub fn sum_values<F: Format>(env: &mut Env, a: Unpacked, mut b: Unpacked, negate: bool) -> F::Bits {
     if let Some(nan) = propagate::<F>(env, &a, &b) {
         return nan;
     }

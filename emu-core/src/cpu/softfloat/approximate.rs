@@ -14,7 +14,7 @@ const BITS: u32 = 13;
 pub fn reciprocal(a: u64) -> u64 {
     let value = F32::unpack(a);
     match value.kind {
-        Kind::QuietNan | Kind::SignalingNan => F32::quiet_nan(value.sign, value.sig),
+        Kind::QuietNan | Kind::SignalingNan | Kind::Unsupported => F32::quiet_nan(value.sign, value.sig),
         Kind::Zero | Kind::Denormal => F32::infinity(value.sign),
         Kind::Infinity => F32::zero(value.sign),
         // Of 64 to 65 bits.
@@ -27,7 +27,7 @@ pub fn reciprocal(a: u64) -> u64 {
 pub fn reciprocal_sqrt(a: u64) -> u64 {
     let value = F32::unpack(a);
     match value.kind {
-        Kind::QuietNan | Kind::SignalingNan => F32::quiet_nan(value.sign, value.sig),
+        Kind::QuietNan | Kind::SignalingNan | Kind::Unsupported => F32::quiet_nan(value.sign, value.sig),
         Kind::Zero | Kind::Denormal => F32::infinity(value.sign),
         _ if value.sign => F32::indefinite(),
         Kind::Infinity => F32::zero(false),

@@ -24,7 +24,13 @@ pub fn compare<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits, signals: bool) 
     relate(env, &a, &b, signals)
 }
 
-fn relate(env: &mut Env, a: &Unpacked, b: &Unpacked, signals: bool) -> Relation {
+/// Compares operands in any formats.
+#[must_use]
+pub fn relate(env: &mut Env, a: &Unpacked, b: &Unpacked, signals: bool) -> Relation {
+    if a.kind == Kind::Unsupported || b.kind == Kind::Unsupported {
+        env.raise(flag::INVALID);
+        return Relation::Unordered;
+    }
     if a.is_nan() || b.is_nan() {
         if signals || a.kind == Kind::SignalingNan || b.kind == Kind::SignalingNan {
             env.raise(flag::INVALID);

@@ -2,11 +2,13 @@
 
 use super::nan::{note_denormals, propagate};
 use super::round::{round, rounds_up, shift_right_sticky};
-use super::{Env, Format, Kind, Rounding, flag};
+use super::{Env, Format, Kind, Rounding, Unpacked, flag};
 
 /// Size of a signed integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntWidth {
+    /// 16 bits.
+    I16,
     /// 32 bits.
     I32,
     /// 64 bits.
@@ -16,6 +18,7 @@ pub enum IntWidth {
 impl IntWidth {
     const fn bits(self) -> u32 {
         match self {
+            Self::I16 => 16,
             Self::I32 => 32,
             Self::I64 => 64,
         }
@@ -30,6 +33,19 @@ pub fn convert<From: Format, To: Format>(env: &mut Env, a: From::Bits) -> To::Bi
         return nan;
     }
     note_denormals(env, &[&a]);
+    finite::<To>(env, &a)
+}
+
+/// Converts a value of extended precision to a narrower format, as the x87 unit stores it: a denormal is only tiny.
+#[must_use]
+pub fn narrow<To: Format>(env: &mut Env, a: &Unpacked) -> To::Bits {
+    match propagate::<To>(env, a, a) {
+        Some(nan) => nan,
+        None => finite::<To>(env, a),
+    }
+}
+
+fn finite<To: Format>(env: &mut Env, a: &Unpacked) -> To::Bits {
     match a.kind {
         Kind::Zero => To::zero(a.sign),
         Kind::Infinity => To::infinity(a.sign),
@@ -40,12 +56,20 @@ pub fn convert<From: Format, To: Format>(env: &mut Env, a: From::Bits) -> To::Bi
 /// From a signed integer.
 #[must_use]
 pub fn from_int<F: Format>(env: &mut Env, value: i64) -> F::Bits {
-    if value == 0 {
-        return F::zero(false);
+    finite::<F>(env, &Unpacked::integer(value))
+}
+
+impl Unpacked {
+    /// An integer.
+    #[must_use]
+    pub const fn integer(value: i64) -> Self {
+        let magnitude = value.unsigned_abs();
+        if magnitude == 0 {
+            return Self { sign: false, kind: Kind::Zero, exp: 0, sig: 0 };
+        }
+        let shift = magnitude.leading_zeros();
+        Self { sign: value < 0, kind: Kind::Normal, exp: 63 - shift as i32, sig: magnitude << shift }
     }
-    let magnitude = value.unsigned_abs();
-    let shift = magnitude.leading_zeros();
-    round::<F>(env, value < 0, 63 - shift as i32, u128::from(magnitude << shift) << 64)
 }
 
 /// To a signed integer, in the low bits of the answer. What does not fit, infinities and NaNs are invalid and give the
@@ -67,6 +91,7 @@ pub fn to_int<F: Format>(env: &mut Env, a: F::Bits, rounding: Rounding, width: I
     };
     let (whole, rest) = ((fixed >> 64) as u64, fixed << 64);
     let up = rounds_up(rounding, a.sign, whole & 1 != 0, rest);
+    env.rounded_up = up;
     let magnitude = u128::from(whole) + u128::from(up);
     let limit = u128::from(sign_bit) - u128::from(!a.sign);
     if magnitude > limit {

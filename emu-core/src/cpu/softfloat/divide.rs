@@ -8,6 +8,12 @@ use super::{Env, Format, Kind, Unpacked, flag};
 #[must_use]
 pub fn div<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits) -> F::Bits {
     let (a, b) = (F::operand(env, a), F::operand(env, b));
+    div_values::<F>(env, a, b)
+}
+
+/// `a / b` of operands in any formats.
+#[must_use]
+pub fn div_values<F: Format>(env: &mut Env, a: Unpacked, b: Unpacked) -> F::Bits {
     if let Some(nan) = propagate::<F>(env, &a, &b) {
         return nan;
     }

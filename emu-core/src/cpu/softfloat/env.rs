@@ -59,6 +59,21 @@ pub struct Env {
     pub unmasked: u8,
     /// Exceptions so far.
     pub flags: u8,
+    /// Bits that results of extended precision are rounded to: 64, 53 or 24 (SDM vol. 1, table 8-2).
+    pub precision: u32,
+    /// Which of two NaNs an operation answers with.
+    pub nans: NanChoice,
+    /// The result was rounded away from zero: C1 of the x87 unit.
+    pub rounded_up: bool,
+}
+
+/// Which of two NaN operands an operation answers with (SDM vol. 1, table 4-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NanChoice {
+    /// SSE: the first.
+    First,
+    /// x87: a quiet one rather than a signaling one, then the one with the larger significand, then the positive one.
+    Larger,
 }
 
 impl Env {
@@ -72,14 +87,48 @@ impl Env {
             flush_to_zero: mxcsr & 1 << 15 != 0 && unmasked & flag::UNDERFLOW == 0,
             unmasked,
             flags: 0,
+            precision: 64,
+            nans: NanChoice::First,
+            rounded_up: false,
         }
+    }
+
+    /// As the x87 control word says (SDM vol. 1, 8.1.5), with no exceptions so far.
+    #[must_use]
+    pub const fn from_control_word(control: u16) -> Self {
+        Self {
+            rounding: Rounding::from_bits(control as u32 >> 10),
+            denormals_are_zeros: false,
+            flush_to_zero: false,
+            unmasked: !control as u8 & flag::ALL,
+            flags: 0,
+            precision: match control >> 8 & 3 {
+                0 => 24,
+                2 => 53,
+                _ => 64,
+            },
+            nans: NanChoice::Larger,
+            rounded_up: false,
+        }
+    }
+
+    /// The same with results of full precision: precision control is for basic arithmetic only.
+    #[must_use]
+    pub const fn exact(self) -> Self {
+        Self { precision: 64, ..self }
+    }
+
+    /// Whether the operands alone raise an unmasked exception: nothing is computed.
+    #[must_use]
+    pub const fn stops_before(&self) -> bool {
+        self.flags & self.unmasked & flag::BEFORE != 0
     }
 
     /// The flags to report. An unmasked exception that the operands alone give rise to stops the instruction before
     /// anything is computed, so what computing would have found stays unreported (SDM vol. 1, 11.5.1).
     #[must_use]
     pub const fn reported(&self) -> u8 {
-        if self.flags & self.unmasked & flag::BEFORE != 0 { self.flags & flag::BEFORE } else { self.flags }
+        if self.stops_before() { self.flags & flag::BEFORE } else { self.flags }
     }
 
     /// Whether a reported exception is unmasked: there is no result.

@@ -18,6 +18,8 @@ pub enum Kind {
     QuietNan,
     /// A NaN that is an invalid operand.
     SignalingNan,
+    /// Bits of extended precision that no longer spell anything (SDM vol. 1, 8.2.2): an invalid operand.
+    Unsupported,
 }
 
 /// A value taken apart.
@@ -58,6 +60,16 @@ pub trait Format {
     /// Exponent of the smallest normal number.
     const EXP_MIN: i32 = 1 - Self::EXP_MAX;
 
+    /// What is added to the exponent of a result that is too small, and taken from that of one that is too large, where the
+    /// exception is unmasked and there is a result all the same (SDM vol. 1, 8.5.4, 8.5.5).
+    const WRAP: Option<i32> = None;
+
+    /// Bits that results are rounded to.
+    #[must_use]
+    fn precision(_: &Env) -> u32 {
+        Self::PRECISION
+    }
+
     /// Takes a value apart.
     fn unpack(bits: Self::Bits) -> Unpacked;
 
@@ -82,10 +94,10 @@ pub trait Format {
         Self::pack(sign, Self::biased_max(), 1 << 63)
     }
 
-    /// The largest finite number.
+    /// The largest finite number that results are rounded to.
     #[must_use]
-    fn largest(sign: bool) -> Self::Bits {
-        Self::pack(sign, Self::biased_max() - 1, u64::MAX << (64 - Self::PRECISION))
+    fn largest(env: &Env, sign: bool) -> Self::Bits {
+        Self::pack(sign, Self::biased_max() - 1, u64::MAX << (64 - Self::precision(env)))
     }
 
     /// A quiet NaN with the payload of `sig`.

@@ -2,12 +2,18 @@
 
 use super::nan::{invalid, note_denormals, propagate};
 use super::round::round;
-use super::{Env, Format, Kind};
+use super::{Env, Format, Kind, Unpacked};
 
 /// `a * b`.
 #[must_use]
 pub fn mul<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits) -> F::Bits {
     let (a, b) = (F::operand(env, a), F::operand(env, b));
+    mul_values::<F>(env, a, b)
+}
+
+/// `a * b` of operands in any formats.
+#[must_use]
+pub fn mul_values<F: Format>(env: &mut Env, a: Unpacked, b: Unpacked) -> F::Bits {
     if let Some(nan) = propagate::<F>(env, &a, &b) {
         return nan;
     }

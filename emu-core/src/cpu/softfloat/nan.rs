@@ -1,17 +1,30 @@
-//! NaNs that come in, and the NaN that comes out of an invalid operation. SDM vol. 1, table 4-7, the column of SSE.
+//! NaNs that come in, and the NaN that comes out of an invalid operation. SDM vol. 1, table 4-7.
 
-use super::{Env, Format, Kind, Unpacked, flag};
+use super::{Env, Format, Kind, NanChoice, Unpacked, flag};
 
-/// The result if an operand is a NaN: the first one that is, made quiet.
+/// The result if an operand is a NaN: one that is, made quiet; or if one is no number at all.
 pub(super) fn propagate<F: Format>(env: &mut Env, a: &Unpacked, b: &Unpacked) -> Option<F::Bits> {
+    if a.kind == Kind::Unsupported || b.kind == Kind::Unsupported {
+        return Some(invalid::<F>(env));
+    }
     if !a.is_nan() && !b.is_nan() {
         return None;
     }
     if a.kind == Kind::SignalingNan || b.kind == Kind::SignalingNan {
         env.raise(flag::INVALID);
     }
-    let nan = if a.is_nan() { a } else { b };
+    let second = match env.nans {
+        _ if !a.is_nan() => true,
+        NanChoice::First => false,
+        NanChoice::Larger => b.is_nan() && weight(b) > weight(a),
+    };
+    let nan = if second { b } else { a };
     Some(F::quiet_nan(nan.sign, nan.sig))
+}
+
+/// What makes one NaN preferred to another.
+fn weight(nan: &Unpacked) -> (bool, u64, bool) {
+    (nan.kind == Kind::QuietNan, nan.sig, !nan.sign)
 }
 
 /// The result of an invalid operation.

@@ -32,31 +32,34 @@ struct Cut {
     sig: u64,
     carry: bool,
     inexact: bool,
+    up: bool,
 }
 
 #[inline]
-fn cut<F: Format>(rounding: Rounding, sign: bool, sig: u128) -> Cut {
-    let kept = (sig >> (128 - F::PRECISION)) as u64;
-    let rest = sig << F::PRECISION;
-    let up = rounds_up(rounding, sign, kept & 1 != 0, rest);
-    let aligned = kept << (64 - F::PRECISION);
-    let (sig, carry) = aligned.overflowing_add(u64::from(up) << (64 - F::PRECISION));
-    Cut { sig, carry, inexact: rest != 0 }
+fn cut<F: Format>(env: &Env, sign: bool, sig: u128) -> Cut {
+    let precision = F::precision(env);
+    let kept = (sig >> (128 - precision)) as u64;
+    let rest = sig << precision;
+    let up = rounds_up(env.rounding, sign, kept & 1 != 0, rest);
+    let aligned = kept << (64 - precision);
+    let (sig, carry) = aligned.overflowing_add(u64::from(up) << (64 - precision));
+    Cut { sig, carry, inexact: rest != 0, up }
 }
 
 /// Rounds a number other than zero to the format. Bit 127 of `sig` is set and stands for `exp`; its lowest bit may be
 /// sticky.
 #[inline]
 pub(super) fn round<F: Format>(env: &mut Env, sign: bool, exp: i32, sig: u128) -> F::Bits {
-    let rounded = cut::<F>(env.rounding, sign, sig);
+    let rounded = cut::<F>(env, sign, sig);
+    env.rounded_up = rounded.up;
     let inexact = if rounded.inexact { flag::INEXACT } else { 0 };
     // Tininess is detected after rounding, as if the exponent had no bounds.
     let exp_after = exp + i32::from(rounded.carry);
     if exp_after < F::EXP_MIN {
-        return tiny::<F>(env, sign, exp, sig, inexact);
+        return tiny::<F>(env, sign, exp, sig, &rounded);
     }
     if exp_after > F::EXP_MAX {
-        return too_large::<F>(env, sign, inexact);
+        return too_large::<F>(env, sign, exp_after, &rounded);
     }
     // A number just below the normal range may become normal only because rounding with fewer bits, as a denormal would
     // be, carries too: both then give the smallest normal number.
@@ -64,10 +67,25 @@ pub(super) fn round<F: Format>(env: &mut Env, sign: bool, exp: i32, sig: u128) -
     F::pack(sign, (exp_after + F::EXP_MAX) as u32, rounded.sig | 1 << 63)
 }
 
-fn too_large<F: Format>(env: &mut Env, sign: bool, inexact: u8) -> F::Bits {
+/// A result whose exponent is moved back into range, for a handler that knows by how much; or `beyond`, which is no
+/// longer exact, if that is not enough. Formats without such results get `beyond` for what nobody will see.
+fn wrapped<F: Format>(env: &mut Env, sign: bool, exp: i32, sig: u64, beyond: F::Bits) -> F::Bits {
+    if F::WRAP.is_none() {
+        beyond
+    } else if (F::EXP_MIN..=F::EXP_MAX).contains(&exp) {
+        F::pack(sign, (exp + F::EXP_MAX) as u32, sig | 1 << 63)
+    } else {
+        env.raise(flag::INEXACT);
+        env.rounded_up = exp > F::EXP_MAX;
+        beyond
+    }
+}
+
+fn too_large<F: Format>(env: &mut Env, sign: bool, exp: i32, rounded: &Cut) -> F::Bits {
     if env.is_unmasked(flag::OVERFLOW) {
-        env.raise(flag::OVERFLOW | inexact);
-        return F::infinity(sign);
+        env.raise(flag::OVERFLOW | if rounded.inexact { flag::INEXACT } else { 0 });
+        let moved = exp - F::WRAP.unwrap_or(0);
+        return wrapped::<F>(env, sign, moved, rounded.sig, F::infinity(sign));
     }
     env.raise(flag::OVERFLOW | flag::INEXACT);
     let away = match env.rounding {
@@ -76,20 +94,23 @@ fn too_large<F: Format>(env: &mut Env, sign: bool, inexact: u8) -> F::Bits {
         Rounding::Up => !sign,
         Rounding::Zero => false,
     };
-    if away { F::infinity(sign) } else { F::largest(sign) }
+    env.rounded_up = away;
+    if away { F::infinity(sign) } else { F::largest(env, sign) }
 }
 
-fn tiny<F: Format>(env: &mut Env, sign: bool, exp: i32, sig: u128, inexact: u8) -> F::Bits {
+fn tiny<F: Format>(env: &mut Env, sign: bool, exp: i32, sig: u128, unbounded: &Cut) -> F::Bits {
     if env.is_unmasked(flag::UNDERFLOW) {
-        env.raise(flag::UNDERFLOW | inexact);
-        return F::zero(sign);
+        env.raise(flag::UNDERFLOW | if unbounded.inexact { flag::INEXACT } else { 0 });
+        let moved = exp + i32::from(unbounded.carry) + F::WRAP.unwrap_or(0);
+        return wrapped::<F>(env, sign, moved, unbounded.sig, F::zero(sign));
     }
     if env.flush_to_zero {
         env.raise(flag::UNDERFLOW | flag::INEXACT);
         return F::zero(sign);
     }
     let denormal = shift_right_sticky(sig, (F::EXP_MIN - exp) as u32);
-    let rounded = cut::<F>(env.rounding, sign, denormal);
+    let rounded = cut::<F>(env, sign, denormal);
+    env.rounded_up = rounded.up;
     if rounded.inexact {
         env.raise(flag::UNDERFLOW | flag::INEXACT);
     }
