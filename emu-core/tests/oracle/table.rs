@@ -19,6 +19,7 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::POPCNT,
     CpuidFeature::MULTIBYTENOP,
     CpuidFeature::PAUSE,
+    CpuidFeature::MMX,
     CpuidFeature::SSE,
     CpuidFeature::SSE2,
     CpuidFeature::FXSR,
@@ -88,7 +89,6 @@ fn wanted(code: Code, bits: Bits) -> bool {
         && !(code.is_call_far_indirect() || code.is_jmp_far_indirect())
         && !(code.is_call_far() || code.is_jmp_far())
         && !loads_segment(code)
-        && !uses_mmx(code)
         // Without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing.
         && !matches!(
             code,
@@ -105,13 +105,6 @@ fn loads_segment(code: Code) -> bool {
     let kind = op.op0_kind();
     let named = matches!(kind, es | cs | ss | ds | fs | gs);
     op.op_count() > 0 && (kind == seg_reg || code.mnemonic() == Mnemonic::Pop && named)
-}
-
-/// Instructions with MMX registers.
-fn uses_mmx(code: Code) -> bool {
-    use OpCodeOperandKind::{mm_or_mem, mm_reg, mm_rm};
-    let op = code.op_code();
-    (0..op.op_count()).any(|n| matches!(op.op_kind(n), mm_or_mem | mm_reg | mm_rm))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -10,6 +10,7 @@ mod branch;
 mod exchange;
 mod io;
 mod misc;
+mod mmx;
 mod muldiv;
 mod operand;
 mod rotate;
@@ -39,12 +40,13 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 21] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 22] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
     io::lookup,
     misc::lookup,
+    mmx::lookup,
     muldiv::lookup,
     rotate::lookup,
     sse_compare::lookup,

@@ -1,5 +1,5 @@
-//! SSE and SSE2 conversions between integers, singles and doubles. Those from and to MMX registers wait for the x87 unit.
-//! SDM vol. 2.
+//! SSE and SSE2 conversions between integers, singles and doubles. Those from and to MMX registers are in
+//! `mmx`. SDM vol. 2.
 
 use super::Exec;
 use super::operand_width;

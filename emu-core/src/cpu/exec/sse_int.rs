@@ -1,5 +1,7 @@
-//! Integer SSE2 on XMM registers: arithmetic, comparison, logic, shifts, packing, shuffling. SDM vol. 2. The MMX forms wait for
-//! the x87 unit, whose registers they use.
+//! Integer MMX and SSE2: arithmetic, comparison, logic, shifts; and packing and shuffling of XMM registers. What MMX has of the
+//! last two is in `mmx`. SDM vol. 2.
+//!
+//! Operations are on 128 bits. An MMX register is the low half of such a vector, and of the result only that is kept.
 
 use super::Exec;
 use super::xmm::{join, lanes, map2, signed};
@@ -21,11 +23,11 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
 }
 
 fn binary(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, op: Binary) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
+    cpu.check_vector(insn)?;
+    let source = cpu.read_vector(bus, insn, 1)?;
     let dest = insn.op0_register();
-    let result = op(cpu.xmm(dest), source);
-    cpu.set_xmm(dest, result);
+    let result = op(cpu.vector(dest), source);
+    cpu.set_vector(dest, result);
     Ok(())
 }
 
@@ -33,53 +35,77 @@ fn clamp(value: i64, low: i64, high: i64) -> u64 {
     value.clamp(low, high) as u64
 }
 
-fn saturate_signed<const BYTES: usize>(value: i64) -> u64 {
+pub(super) fn saturate_signed<const BYTES: usize>(value: i64) -> u64 {
     let half = 1i64 << (BYTES * 8 - 1);
     clamp(value, -half, half - 1)
 }
 
-fn saturate_unsigned<const BYTES: usize>(value: i64) -> u64 {
+pub(super) fn saturate_unsigned<const BYTES: usize>(value: i64) -> u64 {
     clamp(value, 0, (1 << (BYTES * 8)) - 1)
 }
 
 fn arithmetic(code: Code) -> Option<Exec> {
     Some(match code {
-        Code::Paddb_xmm_xmmm128 => binary!(|a, b| map2::<1>(a, b, u64::wrapping_add)),
-        Code::Paddw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_add)),
-        Code::Paddd_xmm_xmmm128 => binary!(|a, b| map2::<4>(a, b, u64::wrapping_add)),
-        Code::Paddq_xmm_xmmm128 => binary!(|a, b| map2::<8>(a, b, u64::wrapping_add)),
-        Code::Psubb_xmm_xmmm128 => binary!(|a, b| map2::<1>(a, b, u64::wrapping_sub)),
-        Code::Psubw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_sub)),
-        Code::Psubd_xmm_xmmm128 => binary!(|a, b| map2::<4>(a, b, u64::wrapping_sub)),
-        Code::Psubq_xmm_xmmm128 => binary!(|a, b| map2::<8>(a, b, u64::wrapping_sub)),
-        Code::Paddsb_xmm_xmmm128 => binary!(|a, b| saturating::<1>(a, b, i64::wrapping_add)),
-        Code::Paddsw_xmm_xmmm128 => binary!(|a, b| saturating::<2>(a, b, i64::wrapping_add)),
-        Code::Psubsb_xmm_xmmm128 => binary!(|a, b| saturating::<1>(a, b, i64::wrapping_sub)),
-        Code::Psubsw_xmm_xmmm128 => binary!(|a, b| saturating::<2>(a, b, i64::wrapping_sub)),
-        Code::Paddusb_xmm_xmmm128 => binary!(|a, b| unsigned::<1>(a, b, i64::wrapping_add)),
-        Code::Paddusw_xmm_xmmm128 => binary!(|a, b| unsigned::<2>(a, b, i64::wrapping_add)),
-        Code::Psubusb_xmm_xmmm128 => binary!(|a, b| unsigned::<1>(a, b, i64::wrapping_sub)),
-        Code::Psubusw_xmm_xmmm128 => binary!(|a, b| unsigned::<2>(a, b, i64::wrapping_sub)),
-        Code::Pmullw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_mul)),
-        Code::Pmulhw_xmm_xmmm128 => {
+        Code::Paddb_xmm_xmmm128 | Code::Paddb_mm_mmm64 => binary!(|a, b| map2::<1>(a, b, u64::wrapping_add)),
+        Code::Paddw_xmm_xmmm128 | Code::Paddw_mm_mmm64 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_add)),
+        Code::Paddd_xmm_xmmm128 | Code::Paddd_mm_mmm64 => binary!(|a, b| map2::<4>(a, b, u64::wrapping_add)),
+        Code::Paddq_xmm_xmmm128 | Code::Paddq_mm_mmm64 => binary!(|a, b| map2::<8>(a, b, u64::wrapping_add)),
+        Code::Psubb_xmm_xmmm128 | Code::Psubb_mm_mmm64 => binary!(|a, b| map2::<1>(a, b, u64::wrapping_sub)),
+        Code::Psubw_xmm_xmmm128 | Code::Psubw_mm_mmm64 => binary!(|a, b| map2::<2>(a, b, u64::wrapping_sub)),
+        Code::Psubd_xmm_xmmm128 | Code::Psubd_mm_mmm64 => binary!(|a, b| map2::<4>(a, b, u64::wrapping_sub)),
+        Code::Psubq_xmm_xmmm128 | Code::Psubq_mm_mmm64 => binary!(|a, b| map2::<8>(a, b, u64::wrapping_sub)),
+        Code::Paddsb_xmm_xmmm128 | Code::Paddsb_mm_mmm64 => {
+            binary!(|a, b| saturating::<1>(a, b, i64::wrapping_add))
+        }
+        Code::Paddsw_xmm_xmmm128 | Code::Paddsw_mm_mmm64 => {
+            binary!(|a, b| saturating::<2>(a, b, i64::wrapping_add))
+        }
+        Code::Psubsb_xmm_xmmm128 | Code::Psubsb_mm_mmm64 => {
+            binary!(|a, b| saturating::<1>(a, b, i64::wrapping_sub))
+        }
+        Code::Psubsw_xmm_xmmm128 | Code::Psubsw_mm_mmm64 => {
+            binary!(|a, b| saturating::<2>(a, b, i64::wrapping_sub))
+        }
+        Code::Paddusb_xmm_xmmm128 | Code::Paddusb_mm_mmm64 => {
+            binary!(|a, b| unsigned::<1>(a, b, i64::wrapping_add))
+        }
+        Code::Paddusw_xmm_xmmm128 | Code::Paddusw_mm_mmm64 => {
+            binary!(|a, b| unsigned::<2>(a, b, i64::wrapping_add))
+        }
+        Code::Psubusb_xmm_xmmm128 | Code::Psubusb_mm_mmm64 => {
+            binary!(|a, b| unsigned::<1>(a, b, i64::wrapping_sub))
+        }
+        Code::Psubusw_xmm_xmmm128 | Code::Psubusw_mm_mmm64 => {
+            binary!(|a, b| unsigned::<2>(a, b, i64::wrapping_sub))
+        }
+        Code::Pmullw_xmm_xmmm128 | Code::Pmullw_mm_mmm64 => {
+            binary!(|a, b| map2::<2>(a, b, u64::wrapping_mul))
+        }
+        Code::Pmulhw_xmm_xmmm128 | Code::Pmulhw_mm_mmm64 => {
             binary!(|a, b| map2::<2>(a, b, |a, b| ((signed::<2>(a) * signed::<2>(b)) >> 16) as u64))
         }
-        Code::Pmulhuw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, |a, b| (a * b) >> 16)),
-        Code::Pmuludq_xmm_xmmm128 => {
+        Code::Pmulhuw_xmm_xmmm128 | Code::Pmulhuw_mm_mmm64 => {
+            binary!(|a, b| map2::<2>(a, b, |a, b| (a * b) >> 16))
+        }
+        Code::Pmuludq_xmm_xmmm128 | Code::Pmuludq_mm_mmm64 => {
             binary!(|a, b| map2::<8>(a, b, |a, b| (a & 0xffff_ffff) * (b & 0xffff_ffff)))
         }
-        Code::Pmaddwd_xmm_xmmm128 => binary!(multiply_add),
-        Code::Pavgb_xmm_xmmm128 => binary!(|a, b| map2::<1>(a, b, |a, b| (a + b + 1) >> 1)),
-        Code::Pavgw_xmm_xmmm128 => binary!(|a, b| map2::<2>(a, b, |a, b| (a + b + 1) >> 1)),
-        Code::Pminub_xmm_xmmm128 => binary!(|a, b| map2::<1>(a, b, u64::min)),
-        Code::Pmaxub_xmm_xmmm128 => binary!(|a, b| map2::<1>(a, b, u64::max)),
-        Code::Pminsw_xmm_xmmm128 => {
+        Code::Pmaddwd_xmm_xmmm128 | Code::Pmaddwd_mm_mmm64 => binary!(multiply_add),
+        Code::Pavgb_xmm_xmmm128 | Code::Pavgb_mm_mmm64 => {
+            binary!(|a, b| map2::<1>(a, b, |a, b| (a + b + 1) >> 1))
+        }
+        Code::Pavgw_xmm_xmmm128 | Code::Pavgw_mm_mmm64 => {
+            binary!(|a, b| map2::<2>(a, b, |a, b| (a + b + 1) >> 1))
+        }
+        Code::Pminub_xmm_xmmm128 | Code::Pminub_mm_mmm64 => binary!(|a, b| map2::<1>(a, b, u64::min)),
+        Code::Pmaxub_xmm_xmmm128 | Code::Pmaxub_mm_mmm64 => binary!(|a, b| map2::<1>(a, b, u64::max)),
+        Code::Pminsw_xmm_xmmm128 | Code::Pminsw_mm_mmm64 => {
             binary!(|a, b| map2::<2>(a, b, |a, b| if signed::<2>(a) < signed::<2>(b) { a } else { b }))
         }
-        Code::Pmaxsw_xmm_xmmm128 => {
+        Code::Pmaxsw_xmm_xmmm128 | Code::Pmaxsw_mm_mmm64 => {
             binary!(|a, b| map2::<2>(a, b, |a, b| if signed::<2>(a) > signed::<2>(b) { a } else { b }))
         }
-        Code::Psadbw_xmm_xmmm128 => binary!(sum_of_differences),
+        Code::Psadbw_xmm_xmmm128 | Code::Psadbw_mm_mmm64 => binary!(sum_of_differences),
         _ => return None,
     })
 }
@@ -113,18 +139,39 @@ fn compare<const BYTES: usize>(a: u128, b: u128, holds: fn(i64, i64) -> bool) ->
 
 fn logic_and_compare(code: Code) -> Option<Exec> {
     Some(match code {
-        Code::Pand_xmm_xmmm128 | Code::Andps_xmm_xmmm128 | Code::Andpd_xmm_xmmm128 => binary!(|a, b| a & b),
-        Code::Pandn_xmm_xmmm128 | Code::Andnps_xmm_xmmm128 | Code::Andnpd_xmm_xmmm128 => {
+        Code::Pand_xmm_xmmm128 | Code::Pand_mm_mmm64 | Code::Andps_xmm_xmmm128 | Code::Andpd_xmm_xmmm128 => {
+            binary!(|a, b| a & b)
+        }
+        Code::Pandn_xmm_xmmm128
+        | Code::Pandn_mm_mmm64
+        | Code::Andnps_xmm_xmmm128
+        | Code::Andnpd_xmm_xmmm128 => {
             binary!(|a, b| !a & b)
         }
-        Code::Por_xmm_xmmm128 | Code::Orps_xmm_xmmm128 | Code::Orpd_xmm_xmmm128 => binary!(|a, b| a | b),
-        Code::Pxor_xmm_xmmm128 | Code::Xorps_xmm_xmmm128 | Code::Xorpd_xmm_xmmm128 => binary!(|a, b| a ^ b),
-        Code::Pcmpeqb_xmm_xmmm128 => binary!(|a, b| compare::<1>(a, b, |a, b| a == b)),
-        Code::Pcmpeqw_xmm_xmmm128 => binary!(|a, b| compare::<2>(a, b, |a, b| a == b)),
-        Code::Pcmpeqd_xmm_xmmm128 => binary!(|a, b| compare::<4>(a, b, |a, b| a == b)),
-        Code::Pcmpgtb_xmm_xmmm128 => binary!(|a, b| compare::<1>(a, b, |a, b| a > b)),
-        Code::Pcmpgtw_xmm_xmmm128 => binary!(|a, b| compare::<2>(a, b, |a, b| a > b)),
-        Code::Pcmpgtd_xmm_xmmm128 => binary!(|a, b| compare::<4>(a, b, |a, b| a > b)),
+        Code::Por_xmm_xmmm128 | Code::Por_mm_mmm64 | Code::Orps_xmm_xmmm128 | Code::Orpd_xmm_xmmm128 => {
+            binary!(|a, b| a | b)
+        }
+        Code::Pxor_xmm_xmmm128 | Code::Pxor_mm_mmm64 | Code::Xorps_xmm_xmmm128 | Code::Xorpd_xmm_xmmm128 => {
+            binary!(|a, b| a ^ b)
+        }
+        Code::Pcmpeqb_xmm_xmmm128 | Code::Pcmpeqb_mm_mmm64 => {
+            binary!(|a, b| compare::<1>(a, b, |a, b| a == b))
+        }
+        Code::Pcmpeqw_xmm_xmmm128 | Code::Pcmpeqw_mm_mmm64 => {
+            binary!(|a, b| compare::<2>(a, b, |a, b| a == b))
+        }
+        Code::Pcmpeqd_xmm_xmmm128 | Code::Pcmpeqd_mm_mmm64 => {
+            binary!(|a, b| compare::<4>(a, b, |a, b| a == b))
+        }
+        Code::Pcmpgtb_xmm_xmmm128 | Code::Pcmpgtb_mm_mmm64 => {
+            binary!(|a, b| compare::<1>(a, b, |a, b| a > b))
+        }
+        Code::Pcmpgtw_xmm_xmmm128 | Code::Pcmpgtw_mm_mmm64 => {
+            binary!(|a, b| compare::<2>(a, b, |a, b| a > b))
+        }
+        Code::Pcmpgtd_xmm_xmmm128 | Code::Pcmpgtd_mm_mmm64 => {
+            binary!(|a, b| compare::<4>(a, b, |a, b| a > b))
+        }
         _ => return None,
     })
 }
@@ -165,12 +212,12 @@ fn packing(code: Code) -> Option<Exec> {
     })
 }
 
-fn interleave<const BYTES: usize>(a: u128, b: u128, high: bool) -> u128 {
+pub(super) fn interleave<const BYTES: usize>(a: u128, b: u128, high: bool) -> u128 {
     let skip = if high { 8 / BYTES } else { 0 };
     join::<BYTES>(lanes::<BYTES>(a).zip(lanes::<BYTES>(b)).skip(skip).flat_map(|(a, b)| [a, b]))
 }
 
-fn pack<const FROM: usize, const TO: usize>(a: u128, b: u128, saturate: fn(i64) -> u64) -> u128 {
+pub(super) fn pack<const FROM: usize, const TO: usize>(a: u128, b: u128, saturate: fn(i64) -> u64) -> u128 {
     join::<TO>(lanes::<FROM>(a).chain(lanes::<FROM>(b)).map(|lane| saturate(signed::<FROM>(lane))))
 }
 
@@ -210,7 +257,7 @@ fn shuffle_dwords(value: u128, order: u8) -> u128 {
     join::<4>((0..4).map(|field| pick(value, order, field, 32)))
 }
 
-fn shuffle_words(value: u128, order: u8, shift: u32) -> u128 {
+pub(super) fn shuffle_words(value: u128, order: u8, shift: u32) -> u128 {
     let half = value >> shift & u128::from(u64::MAX);
     let shuffled =
         (0..4).fold(0, |all, field| all | u128::from(pick(half, order, field, 16) & 0xffff) << (field * 16));
@@ -250,26 +297,30 @@ type ShiftOp = fn(u64, u32) -> u64;
 
 fn shifts(code: Code) -> Option<Exec> {
     Some(match code {
-        Code::Psllw_xmm_xmmm128 | Code::Psllw_xmm_imm8 => {
+        Code::Psllw_xmm_xmmm128 | Code::Psllw_mm_mmm64 | Code::Psllw_xmm_imm8 | Code::Psllw_mm_imm8 => {
             |cpu, bus, insn| shift::<2>(cpu, bus, insn, |v, n| v << n)
         }
-        Code::Pslld_xmm_xmmm128 | Code::Pslld_xmm_imm8 => {
+        Code::Pslld_xmm_xmmm128 | Code::Pslld_mm_mmm64 | Code::Pslld_xmm_imm8 | Code::Pslld_mm_imm8 => {
             |cpu, bus, insn| shift::<4>(cpu, bus, insn, |v, n| v << n)
         }
-        Code::Psllq_xmm_xmmm128 | Code::Psllq_xmm_imm8 => {
+        Code::Psllq_xmm_xmmm128 | Code::Psllq_mm_mmm64 | Code::Psllq_xmm_imm8 | Code::Psllq_mm_imm8 => {
             |cpu, bus, insn| shift::<8>(cpu, bus, insn, |v, n| v << n)
         }
-        Code::Psrlw_xmm_xmmm128 | Code::Psrlw_xmm_imm8 => {
+        Code::Psrlw_xmm_xmmm128 | Code::Psrlw_mm_mmm64 | Code::Psrlw_xmm_imm8 | Code::Psrlw_mm_imm8 => {
             |cpu, bus, insn| shift::<2>(cpu, bus, insn, |v, n| v >> n)
         }
-        Code::Psrld_xmm_xmmm128 | Code::Psrld_xmm_imm8 => {
+        Code::Psrld_xmm_xmmm128 | Code::Psrld_mm_mmm64 | Code::Psrld_xmm_imm8 | Code::Psrld_mm_imm8 => {
             |cpu, bus, insn| shift::<4>(cpu, bus, insn, |v, n| v >> n)
         }
-        Code::Psrlq_xmm_xmmm128 | Code::Psrlq_xmm_imm8 => {
+        Code::Psrlq_xmm_xmmm128 | Code::Psrlq_mm_mmm64 | Code::Psrlq_xmm_imm8 | Code::Psrlq_mm_imm8 => {
             |cpu, bus, insn| shift::<8>(cpu, bus, insn, |v, n| v >> n)
         }
-        Code::Psraw_xmm_xmmm128 | Code::Psraw_xmm_imm8 => shift_arithmetic::<2>,
-        Code::Psrad_xmm_xmmm128 | Code::Psrad_xmm_imm8 => shift_arithmetic::<4>,
+        Code::Psraw_xmm_xmmm128 | Code::Psraw_mm_mmm64 | Code::Psraw_xmm_imm8 | Code::Psraw_mm_imm8 => {
+            shift_arithmetic::<2>
+        }
+        Code::Psrad_xmm_xmmm128 | Code::Psrad_mm_mmm64 | Code::Psrad_xmm_imm8 | Code::Psrad_mm_imm8 => {
+            shift_arithmetic::<4>
+        }
         Code::Pslldq_xmm_imm8 => |cpu, _, insn| shift_bytes(cpu, insn, |value, bits| value << bits),
         Code::Psrldq_xmm_imm8 => |cpu, _, insn| shift_bytes(cpu, insn, |value, bits| value >> bits),
         _ => return None,
@@ -278,9 +329,9 @@ fn shifts(code: Code) -> Option<Exec> {
 
 /// The count: an immediate, or the low quadword of the source.
 fn shift_count(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<u64, Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     if matches!(insn.op1_kind(), OpKind::Register | OpKind::Memory) {
-        Ok(cpu.read_xmm(bus, insn, 1)? as u64)
+        Ok(cpu.read_vector(bus, insn, 1)? as u64)
     } else {
         Ok(u64::from(insn.immediate8()))
     }
@@ -297,9 +348,9 @@ fn shift<const BYTES: usize>(
     let result = if count >= BYTES as u64 * 8 {
         0
     } else {
-        join::<BYTES>(lanes::<BYTES>(cpu.xmm(dest)).map(|lane| op(lane, count as u32)))
+        join::<BYTES>(lanes::<BYTES>(cpu.vector(dest)).map(|lane| op(lane, count as u32)))
     };
-    cpu.set_xmm(dest, result);
+    cpu.set_vector(dest, result);
     Ok(())
 }
 
@@ -310,9 +361,9 @@ fn shift_arithmetic<const BYTES: usize>(
 ) -> Result<(), Fault> {
     let count = shift_count(cpu, bus, insn)?.min(BYTES as u64 * 8 - 1) as u32;
     let dest = insn.op0_register();
-    let shifted = lanes::<BYTES>(cpu.xmm(dest)).map(|lane| (signed::<BYTES>(lane) >> count) as u64);
+    let shifted = lanes::<BYTES>(cpu.vector(dest)).map(|lane| (signed::<BYTES>(lane) >> count) as u64);
     let result = join::<BYTES>(shifted);
-    cpu.set_xmm(dest, result);
+    cpu.set_vector(dest, result);
     Ok(())
 }
 

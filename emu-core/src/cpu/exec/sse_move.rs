@@ -172,18 +172,31 @@ fn sign_mask<const BYTES: usize>(cpu: &mut Cpu, insn: &Instruction) -> Result<()
 /// Bytes whose mask byte has its top bit set go to [rDI].
 fn store_masked(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     cpu.check_sse()?;
-    let (seg, _) = cpu.memory_operand(insn);
-    let at = match insn.op0_kind() {
-        OpKind::MemorySegDI => cpu.reg(Register::DI),
-        OpKind::MemorySegEDI => cpu.reg(Register::EDI),
-        _ => cpu.reg(Register::RDI),
-    };
-    let value = cpu.xmm(insn.op1_register());
-    let mask = cpu.xmm(insn.op2_register());
-    for (index, (byte, mask)) in (0..).zip(lanes::<1>(value).zip(lanes::<1>(mask))) {
-        if mask & 0x80 != 0 {
-            cpu.store(bus, seg, at.wrapping_add(index), Width::B1, byte)?;
+    let value = cpu.xmm(insn.op1_register()).to_le_bytes();
+    let mask = cpu.xmm(insn.op2_register()).to_le_bytes();
+    cpu.store_masked_bytes(bus, insn, &value, &mask)
+}
+
+impl Cpu {
+    /// Stores the bytes whose mask has its top bit set, at DS:rDI.
+    pub(super) fn store_masked_bytes(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        insn: &Instruction,
+        value: &[u8],
+        mask: &[u8],
+    ) -> Result<(), Fault> {
+        let (seg, _) = self.memory_operand(insn);
+        let at = match insn.op0_kind() {
+            OpKind::MemorySegDI => self.reg(Register::DI),
+            OpKind::MemorySegEDI => self.reg(Register::EDI),
+            _ => self.reg(Register::RDI),
+        };
+        for (index, (byte, mask)) in (0..).zip(value.iter().zip(mask)) {
+            if mask & 0x80 != 0 {
+                self.store(bus, seg, at.wrapping_add(index), Width::B1, u64::from(*byte))?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -295,7 +295,7 @@ fn decimal(env: &mut Env, value: Extended) -> [u8; 10] {
     let mut bytes = [0; 10];
     for byte in &mut bytes[..9] {
         let pair = (left % 100) as u8;
-        *byte = pair / 10 << 4 | pair % 10;
+        *byte = ((pair / 10) << 4) | (pair % 10);
         left /= 100;
     }
     bytes[9] = u8::from(value.sign()) << 7;

@@ -289,7 +289,7 @@ pub fn trigonometric(env: &mut Env, bits: Extended, wanted: Wanted) -> Angle {
 fn tangent(reduced: &Reduced) -> Wide {
     // Below, the tangent differs from the angle by less than the quotient could tell.
     const TINY: i32 = -60;
-    if reduced.quarters % 2 == 0 && reduced.rest.exp() < TINY {
+    if reduced.quarters.is_multiple_of(2) && reduced.rest.exp() < TINY {
         return reduced.rest.nudged(reduced.rest.is_negative());
     }
     let (sine, cosine) = sine_and_cosine(reduced);

@@ -160,6 +160,6 @@ fn high_product(a: u128, b: u128) -> u128 {
     const LOW: u128 = u64::MAX as u128;
     let (a_high, a_low, b_high, b_low) = (a >> 64, a & LOW, b >> 64, b & LOW);
     let (first, second) = (a_high * b_low, a_low * b_high);
-    let middle = (a_low * b_low >> 64) + (first & LOW) + (second & LOW);
+    let middle = ((a_low * b_low) >> 64) + (first & LOW) + (second & LOW);
     a_high * b_high + (first >> 64) + (second >> 64) + (middle >> 64)
 }

@@ -40,12 +40,12 @@ const fn with_cr4(name: &'static str, leaf: u32, out: Out, bit: u32, cr4: u64) -
     Feature { name, leaf, out, bit, cr4 }
 }
 
-/// CR4 bits that need no feature of this table. OSFXSR and OSXMMEXCPT are among them because the SSE2 moves and integer
-/// instructions that there are ask for OSFXSR; `fxsr`, `sse` and `sse2` themselves wait for floating point.
-const CR4_ALWAYS: u64 = cr4::PCE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+/// CR4 bits that need no feature of this table.
+const CR4_ALWAYS: u64 = cr4::PCE;
 
 /// Everything that is modelled in full, and so announced.
 const FEATURES: &[Feature] = &[
+    feature("fpu", 1, Out::Edx, 0),
     with_cr4("de", 1, Out::Edx, 2, cr4::DE),
     with_cr4("pse", 1, Out::Edx, 3, cr4::PSE),
     with_cr4("tsc", 1, Out::Edx, 4, cr4::TSD),
@@ -62,6 +62,10 @@ const FEATURES: &[Feature] = &[
     feature("pat", 1, Out::Edx, 16),
     feature("pse36", 1, Out::Edx, 17),
     feature("clflush", 1, Out::Edx, 19),
+    feature("mmx", 1, Out::Edx, 23),
+    with_cr4("fxsr", 1, Out::Edx, 24, cr4::OSFXSR),
+    with_cr4("sse", 1, Out::Edx, 25, cr4::OSXMMEXCPT),
+    feature("sse2", 1, Out::Edx, 26),
     feature("cx16", 1, Out::Ecx, 13),
     with_cr4("pcid", 1, Out::Ecx, 17, cr4::PCIDE),
     feature("x2apic", 1, Out::Ecx, 21),
@@ -72,8 +76,10 @@ const FEATURES: &[Feature] = &[
     with_cr4("fsgsbase", 7, Out::Ebx, 0, cr4::FSGSBASE),
     feature("tsc_adjust", 7, Out::Ebx, 1),
     with_cr4("smep", 7, Out::Ebx, 7, cr4::SMEP),
+    feature("fdp_excptn_only", 7, Out::Ebx, 6),
     feature("erms", 7, Out::Ebx, 9),
     feature("invpcid", 7, Out::Ebx, 10),
+    feature("zero_fcs_fds", 7, Out::Ebx, 13),
     with_cr4("smap", 7, Out::Ebx, 20, cr4::SMAP),
     with_cr4("umip", 7, Out::Ecx, 2, cr4::UMIP),
     feature("lahf_lm", 0x8000_0001, Out::Ecx, 0),
