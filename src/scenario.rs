@@ -253,6 +253,12 @@ fn builtin_file(path: &Path) -> Option<&'static [u8]> {
 }
 
 impl Scenario {
+    /// A machine for a guest that the command line names: the defaults, with memory enough for a Linux distribution.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self { memory: Bytes(512 << 20), ..Self::default() }
+    }
+
     /// A built-in scenario by name, else a file.
     pub fn load(name: &str) -> Result<Self, Error> {
         if let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) {

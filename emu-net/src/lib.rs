@@ -12,5 +12,5 @@ mod wire;
 pub use backend::{BackendRestoreError, BackendState, NetBackend, Null};
 pub use capture::{Capture, CaptureError, CaptureWriter, CapturedFrame, Direction, read_capture};
 pub use loopback::{Loopback, LoopbackState};
-pub use replay::{CutFrames, Pacing, Replay, ReplayConfig, ReplayState};
+pub use replay::{CutFrames, Pacing, Replay, ReplayConfig, ReplayState, Trigger};
 pub use wire::{FRAME_MIN, LinkSpeed};

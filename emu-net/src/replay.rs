@@ -31,6 +31,16 @@ pub enum Pacing {
     BackToBack,
 }
 
+/// What a replay's start is counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// Power-on.
+    #[default]
+    PowerOn,
+    /// The first frame that the guest sends: by then its network is up, however long it took to boot.
+    FirstSent,
+}
+
 /// What becomes of frames that were cut when they were captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CutFrames {
@@ -56,11 +66,20 @@ pub struct ReplayConfig {
     pub limit: Option<u64>,
     /// Link speed in megabits a second.
     pub link_mbps: u32,
+    /// What the start is counted from.
+    pub after: Trigger,
 }
 
 impl Default for ReplayConfig {
     fn default() -> Self {
-        Self { dst_mac: None, loops: 1, cut_frames: CutFrames::Pad, limit: None, link_mbps: 1000 }
+        Self {
+            dst_mac: None,
+            loops: 1,
+            cut_frames: CutFrames::Pad,
+            limit: None,
+            link_mbps: 1000,
+            after: Trigger::PowerOn,
+        }
     }
 }
 
@@ -82,7 +101,8 @@ pub struct Replay {
     frames: Vec<CapturedFrame>,
     pacing: Pacing,
     speed: LinkSpeed,
-    start: VirtTime,
+    start: VirtDuration,
+    after: Trigger,
     total: u64,
     state: ReplayState,
 }
@@ -125,14 +145,26 @@ impl Replay {
         let mut replay = Self {
             pacing: *pacing,
             speed: LinkSpeed(config.link_mbps),
-            start: VirtTime::ZERO.after(start),
+            start,
+            after: config.after,
             total,
             state: ReplayState { next: 0, arrival: None, fingerprint: 0 },
             frames,
         };
         replay.state.fingerprint = replay.fingerprint();
-        replay.state.arrival = (total > 0).then_some(replay.start);
+        if config.after == Trigger::PowerOn {
+            replay.begin(VirtTime::ZERO);
+        }
         Ok(replay)
+    }
+
+    fn begin(&mut self, from: VirtTime) {
+        self.state.arrival = (self.total > 0).then_some(from.after(self.start));
+    }
+
+    /// Whether it waits for the guest to send something.
+    fn is_waiting(&self) -> bool {
+        self.after == Trigger::FirstSent && self.state.next == 0 && self.state.arrival.is_none()
     }
 
     /// Frames in all.
@@ -153,7 +185,8 @@ impl Replay {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
             }
         };
-        add(format!("{:?} {:?} {:?} {}", self.pacing, self.speed, self.start, self.total).as_bytes());
+        let Self { pacing, speed, start, after, total, .. } = self;
+        add(format!("{pacing:?} {speed:?} {start:?} {after:?} {total}").as_bytes());
         for frame in &self.frames {
             add(&frame.time_ns.to_le_bytes());
             add(&(frame.bytes.len() as u64).to_le_bytes());
@@ -211,8 +244,12 @@ fn parse_mac(text: &str) -> Result<[u8; 6], String> {
 }
 
 impl NetBackend for Replay {
-    /// A replay does not listen.
-    fn send(&mut self, _: VirtTime, _: &[u8]) {}
+    /// A replay does not listen, except for the first frame if that starts it.
+    fn send(&mut self, now: VirtTime, _: &[u8]) {
+        if self.is_waiting() {
+            self.begin(now);
+        }
+    }
 
     fn next_arrival(&self) -> Option<VirtTime> {
         self.state.arrival
@@ -228,7 +265,7 @@ impl NetBackend for Replay {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.state.arrival.is_none()
+        self.state.arrival.is_none() && !(self.is_waiting() && self.total > 0)
     }
 
     fn state(&self) -> BackendState {
@@ -240,7 +277,11 @@ impl NetBackend for Replay {
         if state.fingerprint != self.state.fingerprint {
             return Err(BackendRestoreError::Capture);
         }
-        if state.next > self.total || state.arrival.is_some() != (state.next < self.total) {
+        let may_wait = self.after == Trigger::FirstSent && state.next == 0;
+        let arrives = state.next < self.total;
+        if state.next > self.total
+            || state.arrival.is_some() != arrives && !(may_wait && state.arrival.is_none())
+        {
             return Err(BackendRestoreError::Position(state.next));
         }
         self.state = state;
@@ -319,6 +360,22 @@ mod tests {
         let mut other = replay(Pacing::AsCaptured, &ReplayConfig::default(), &frames[..2]);
         assert_eq!(other.restore(first.state()), Err(BackendRestoreError::Capture));
         assert_eq!(other.restore(BackendState::Null), Err(BackendRestoreError::Kind));
+    }
+
+    #[test]
+    fn a_replay_can_wait_for_the_first_frame_that_the_guest_sends() {
+        let config = ReplayConfig { after: Trigger::FirstSent, ..ReplayConfig::default() };
+        let mut replay = replay(Pacing::AsCaptured, &config, &[(0, 60), (100, 60)]);
+        assert_eq!((replay.next_arrival(), replay.is_exhausted()), (None, false));
+        let mut waiting = replay.clone();
+        waiting.restore(replay.state()).unwrap();
+        let at = VirtTime::ZERO.after(VirtDuration::from_us(500));
+        replay.send(at, &[0; 60]);
+        assert_eq!(replay.next_arrival().map(VirtTime::as_ns), Some(510_000));
+        replay.send(at.after(VirtDuration::from_us(1)), &[0; 60]);
+        assert_eq!(replay.next_arrival().map(VirtTime::as_ns), Some(510_000));
+        waiting.send(at, &[0; 60]);
+        assert_eq!(waiting, replay);
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
+    /// Whether they say what runs in the machine: then no scenario is needed.
+    pub(super) fn name_a_guest(&self) -> bool {
+        self.kernel.is_some() || self.rom.is_some()
+    }
+
     /// Applies them. Paths on the command line are relative to where the command runs.
     pub(super) fn apply(self, scenario: &mut Scenario) -> Result<(), Error> {
         if let Some(kernel) = self.kernel {

@@ -160,7 +160,11 @@ pub(super) struct Session {
 
 impl Session {
     fn start(args: RunArgs, log: Option<SharedLog>) -> Result<Self, Error> {
-        let mut scenario = Scenario::load(args.scenario.as_deref().unwrap_or("demo"))?;
+        let mut scenario = match &args.scenario {
+            Some(name) => Scenario::load(name)?,
+            None if args.overrides.name_a_guest() => Scenario::bare(),
+            None => Scenario::load("demo")?,
+        };
         args.overrides.apply(&mut scenario)?;
         Self::new(Machine::new(scenario)?, args.output, log)
     }

@@ -4,6 +4,7 @@ use emu_core::Gpa;
 use emu_core::cpu::Cpu;
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RBX, RSI, RSP, Seg, Segment, SystemSegment, TableRegister, rights};
+use emu_core::mem::LOW_RAM_END;
 
 /// The processor's state at a guest's first instruction; what is not named is as after reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,9 @@ fn segment(selector: u16, rights: u16) -> Segment {
 impl Entry {
     /// Puts the processor there.
     pub fn apply(self, cpu: &mut Cpu) {
+        if self != Self::Reset {
+            cpu.set_memory_types(LOW_RAM_END);
+        }
         match self {
             Self::Reset => {}
             Self::Real { segment: selector, ip } => {

@@ -52,7 +52,7 @@ impl Stop {
 pub struct Goal {
     /// Stop there.
     pub position: Option<Position>,
-    /// Give up after that many instructions in all.
+    /// Give up after that many instructions in all, whatever the scenario says.
     pub max_insns: Option<u64>,
     /// Come back after about that many instructions, to look at output.
     pub slice: Option<u64>,
@@ -115,7 +115,7 @@ impl Machine {
 
     fn bounds(&self, goal: &Goal) -> Bounds {
         let limits = &self.scenario.limits;
-        let limit = [goal.max_insns, limits.insns].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let limit = goal.max_insns.or(limits.insns).unwrap_or(u64::MAX);
         let mut bounds = Bounds {
             insns: limit,
             at_insns: Stop::Limit,

@@ -3,6 +3,7 @@
 //! Registers of the local APIC are asked for through the bus. What is not in the table raises #GP(0), which kernels
 //! expect where they probe.
 
+use crate::cpu::mmu::PHYS_BITS;
 use crate::cpu::regs::Seg;
 use crate::cpu::{Cpu, CpuBus, Fault, is_canonical};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Register numbers.
 mod number {
     pub(super) const TSC: u32 = 0x10;
+    pub(super) const PLATFORM_ID: u32 = 0x17;
     pub(super) const APIC_BASE: u32 = 0x1b;
     pub(super) const FEATURE_CONTROL: u32 = 0x3a;
     pub(super) const TSC_ADJUST: u32 = 0x3b;
@@ -159,6 +161,20 @@ impl Cpu {
         self.leave_after_instruction();
     }
 
+    /// Leaves the memory types as firmware would: write-back, but uncacheable from `devices` to 4 GiB.
+    pub fn set_memory_types(&mut self, devices: u64) {
+        const ENABLED: u64 = 1 << 11;
+        const FIXED_ENABLED: u64 = 1 << 10;
+        const VALID: u64 = 1 << 11;
+        const WRITE_BACK: u64 = 6;
+        let mask = (1 << PHYS_BITS) - ((1 << 32) - devices);
+        self.msrs.mtrr_def_type = ENABLED | FIXED_ENABLED | WRITE_BACK;
+        self.msrs.mtrr_variable[..2].copy_from_slice(&[devices, mask | VALID]);
+        self.msrs.mtrr_fixed = [u64::from_le_bytes([WRITE_BACK as u8; 8]); FIXED_RANGES];
+        // The frame buffer, 0xa0000-0xbffff.
+        self.msrs.mtrr_fixed[2] = 0;
+    }
+
     /// RDMSR.
     pub(crate) fn read_msr(&mut self, bus: &mut dyn CpuBus, msr: u32) -> Result<u64, Fault> {
         if let Some(value) = self.msrs.fixed(msr) {
@@ -179,7 +195,7 @@ impl Cpu {
             number::SYSENTER_CS => self.msrs.sysenter_cs,
             number::SYSENTER_ESP => self.msrs.sysenter_esp,
             number::SYSENTER_EIP => self.msrs.sysenter_eip,
-            number::MCG_CAP => 0,
+            number::PLATFORM_ID | number::MCG_CAP => 0,
             number::MCG_STATUS => self.msrs.mcg_status,
             number::MISC_ENABLE => self.msrs.misc_enable,
             number::DEBUGCTL => self.msrs.debugctl,
