@@ -2,6 +2,8 @@
 
 mod engine;
 mod general;
+mod guest;
+mod interrupt;
 
 use super::control::cr0;
 use super::regs::{Seg, Segment, rights};
