@@ -56,6 +56,17 @@ pub enum Activity {
     Shutdown,
 }
 
+/// What the instruction just executed holds off until after the next one (SDM vol. 3A, 6.8.1 and 6.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shadow {
+    /// Nothing.
+    None,
+    /// STI: interrupts.
+    Interrupts,
+    /// A load of SS: debug exceptions as well.
+    Debug,
+}
+
 /// Width of code: the default operand and address size that CS and EFER.LMA give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CodeSize {
@@ -118,12 +129,14 @@ pub struct Cpu {
     pub(crate) vectors: Vectors,
     pub(crate) x87: X87,
     pub(crate) activity: Activity,
-    /// STI or a load of SS was just executed: no interrupt before the next instruction has been.
-    pub(crate) interrupt_shadow: bool,
+    /// What STI or a load of SS just executed holds off.
+    pub(crate) shadow: Shadow,
     /// An NMI handler runs: no other until IRET.
     pub(crate) nmi_blocked: bool,
     /// Debug conditions (DR6 bits) to report as a #DB trap before the next instruction.
     pub(crate) pending_debug: u64,
+    /// The instruction being executed is going to be followed by a single-step trap. Of no meaning between instructions.
+    pub(crate) single_step: bool,
     /// The mode that the trace was last told.
     pub(crate) traced_mode: CpuMode,
     pub(crate) config: CpuConfig,
@@ -159,9 +172,10 @@ impl Cpu {
             vectors: Vectors { ymm: [[0; 4]; 16], mxcsr: 0x1f80 },
             x87: X87::RESET,
             activity: Activity::Running,
-            interrupt_shadow: false,
+            shadow: Shadow::None,
             nmi_blocked: false,
             pending_debug: 0,
+            single_step: false,
             traced_mode: CpuMode::Real,
             mmu: Mmu::new(),
             engine: Engine::new(&config),
@@ -211,7 +225,7 @@ impl Cpu {
         self.efer = 0;
         self.dr = [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400];
         self.activity = Activity::Running;
-        self.interrupt_shadow = false;
+        self.shadow = Shadow::None;
         self.nmi_blocked = false;
         self.pending_debug = 0;
         self.mmu.flush_all();

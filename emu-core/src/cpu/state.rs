@@ -3,7 +3,7 @@
 use super::flags::bit;
 use super::mmu::TlbState;
 use super::regs::{CODE_PAGE, SEG_BASE, Segment, SystemSegment, TableRegister, ZERO};
-use super::{Activity, Cpu, Msrs, Vectors, X87};
+use super::{Activity, Cpu, Msrs, Shadow, Vectors, X87};
 use crate::addr::Lin;
 use crate::time::VirtTime;
 use serde::{Deserialize, Serialize};
@@ -56,8 +56,8 @@ pub struct CpuState {
     pub x87: X87,
     /// Running, halted...
     pub activity: Activity,
-    /// Interrupts wait for one instruction.
-    pub interrupt_shadow: bool,
+    /// What waits for one instruction.
+    pub shadow: Shadow,
     /// In an NMI handler.
     pub nmi_blocked: bool,
     /// Pending DR6 bits.
@@ -115,7 +115,7 @@ impl Cpu {
             mxcsr: self.vectors.mxcsr,
             x87: self.x87,
             activity: self.activity,
-            interrupt_shadow: self.interrupt_shadow,
+            shadow: self.shadow,
             nmi_blocked: self.nmi_blocked,
             pending_debug: self.pending_debug,
             tlb: self.mmu.state(),
@@ -149,7 +149,7 @@ impl Cpu {
             mxcsr,
             x87,
             activity,
-            interrupt_shadow,
+            shadow,
             nmi_blocked,
             pending_debug,
             tlb,
@@ -176,12 +176,13 @@ impl Cpu {
         self.vectors = Vectors { ymm, mxcsr };
         self.x87 = x87;
         self.activity = activity;
-        self.interrupt_shadow = interrupt_shadow;
+        self.shadow = shadow;
         self.nmi_blocked = nmi_blocked;
         self.pending_debug = pending_debug;
         self.set_rflags(rflags);
         self.engine.restore_position(now, insns);
         self.engine.drop_blocks();
+        self.update_watches();
         self.update_mode();
         self.traced_mode = self.mode();
         Ok(())

@@ -1,9 +1,9 @@
 //! The run loop: between blocks it looks at deadlines, interrupts and traps, then runs a chain of blocks or one step.
 
-use super::block::Block;
 use super::dispatch;
 use crate::cpu::flags::bit;
-use crate::cpu::{Activity, Attention, Cpu, CpuBus, Fault};
+use crate::cpu::system::SINGLE_STEP;
+use crate::cpu::{Activity, Attention, Cpu, CpuBus, Shadow};
 use crate::time::VirtTime;
 
 /// Why a run came back.
@@ -63,7 +63,8 @@ impl Cpu {
         if self.activity == Activity::Shutdown {
             return Some(Exit::Shutdown);
         }
-        if self.pending_debug != 0 && self.activity == Activity::Running {
+        let awake = matches!(self.activity, Activity::Running | Activity::Halted);
+        if self.pending_debug != 0 && awake && self.shadow != Shadow::Debug {
             self.debug_trap(bus);
         }
         if let Some(attention) = bus.attention() {
@@ -92,7 +93,7 @@ impl Cpu {
                 }
             }
             Attention::Nmi => {
-                if !self.nmi_blocked && !sleeping && !self.interrupt_shadow {
+                if !self.nmi_blocked && !sleeping && self.shadow == Shadow::None {
                     bus.take_attention(at, attention);
                     self.activity = Activity::Running;
                     self.nmi_blocked = true;
@@ -100,7 +101,7 @@ impl Cpu {
                 }
             }
             Attention::Interrupt => {
-                if self.system_flags & bit::IF != 0 && !sleeping && !self.interrupt_shadow {
+                if self.system_flags & bit::IF != 0 && !sleeping && self.shadow == Shadow::None {
                     self.acknowledge(bus);
                 }
             }
@@ -118,31 +119,29 @@ impl Cpu {
 
     /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF.
     pub(super) fn must_step(&self) -> bool {
-        const BREAKPOINTS: u64 = 0xff;
-        self.interrupt_shadow || self.system_flags & (bit::TF | bit::RF) != 0 || self.dr[7] & BREAKPOINTS != 0
+        self.shadow != Shadow::None
+            || self.system_flags & (bit::TF | bit::RF) != 0
+            || self.has_instruction_breakpoint()
     }
 
     /// Executes exactly one instruction.
     fn step(&mut self, bus: &mut dyn CpuBus) {
         self.engine.stats.stepped += 1;
-        let shadow = std::mem::take(&mut self.interrupt_shadow);
-        let trap = self.system_flags & bit::TF != 0;
-        let block = match self.breakpoint_or_block(bus) {
+        let shadow = std::mem::replace(&mut self.shadow, Shadow::None);
+        let breaks = self.system_flags & bit::RF == 0 && shadow != Shadow::Debug;
+        if breaks && self.instruction_breakpoint() {
+            return self.raise_debug(bus);
+        }
+        let block = match self.find_block(bus) {
             Ok(block) => block,
             Err(fault) => return self.raise(bus, fault),
         };
+        self.single_step = self.system_flags & bit::TF != 0;
         self.system_flags &= !bit::RF;
         let done = dispatch::step(self, block, bus);
-        if done && trap && !shadow {
-            self.pending_debug |= 1 << 14;
+        if done && self.single_step && self.shadow != Shadow::Debug {
+            self.pending_debug |= SINGLE_STEP;
         }
-    }
-
-    fn breakpoint_or_block(&mut self, bus: &mut dyn CpuBus) -> Result<*const Block, Fault> {
-        if self.system_flags & bit::RF == 0 && self.instruction_breakpoint() {
-            return Err(Fault::DEBUG);
-        }
-        self.find_block(bus)
     }
 
     /// Runs blocks until something makes the chain come back.

@@ -44,6 +44,7 @@ impl Cpu {
     pub(super) fn port_in(&mut self, bus: &mut dyn CpuBus, port: u16, width: Width) -> u64 {
         let at = self.stamp();
         let reply = bus.port_read(at, port, width);
+        self.watch_ports(port, width);
         self.after_device_access(reply.cost);
         reply.value & width.mask()
     }
@@ -52,6 +53,7 @@ impl Cpu {
     pub(super) fn port_out(&mut self, bus: &mut dyn CpuBus, port: u16, width: Width, value: u64) {
         let at = self.stamp();
         let reply = bus.port_write(at, port, width, (value & width.mask()) as u32);
+        self.watch_ports(port, width);
         self.after_device_access(reply.cost);
     }
 }

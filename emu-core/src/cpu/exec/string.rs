@@ -94,6 +94,8 @@ fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -
         }
         if !cpu.next_iteration(cycles) {
             cpu.next_rip = cpu.rip;
+            // What comes between iterations returns with RF set (SDM vol. 3B, 18.3.1.1).
+            cpu.system_flags |= bit::RF;
             cpu.leave_after_instruction();
             break;
         }

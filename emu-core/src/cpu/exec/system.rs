@@ -9,13 +9,13 @@ use crate::cpu::regs::{RAX, RBX, RCX, RDX, Seg, TableRegister};
 use crate::cpu::system::deliver::Source;
 use crate::cpu::system::descriptor::Selector;
 use crate::cpu::system::far::FarPointer;
-use crate::cpu::{Activity, CodeSize, Cpu, CpuBus, Fault, is_canonical};
+use crate::cpu::{Activity, CodeSize, Cpu, CpuBus, Fault, Shadow, is_canonical};
 use crate::trace::TraceEvent;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 pub(super) fn lookup(code: Code) -> Option<Exec> {
     let exec: Exec = match code.mnemonic() {
-        Mnemonic::Int => |cpu, bus, insn| interrupt(cpu, bus, insn.immediate8(), Source::Software),
+        Mnemonic::Int => software_interrupt,
         Mnemonic::Int3 => |cpu, bus, _| interrupt(cpu, bus, 3, Source::Software),
         Mnemonic::Int1 => |cpu, bus, _| interrupt(cpu, bus, 1, Source::Privileged),
         Mnemonic::Into => into,
@@ -97,6 +97,14 @@ fn interrupt(cpu: &mut Cpu, bus: &mut dyn CpuBus, vector: u8, source: Source) ->
     cpu.software_interrupt(bus, vector, source)
 }
 
+/// INT n: unlike INT3 and INTO it is for IOPL to allow in virtual-8086 mode.
+fn software_interrupt(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    if cpu.vm86() && cpu.iopl() < 3 {
+        return Err(Fault::GP0);
+    }
+    interrupt(cpu, bus, insn.immediate8(), Source::Software)
+}
+
 fn into(cpu: &mut Cpu, bus: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault> {
     if cpu.flags.of() { interrupt(cpu, bus, 4, Source::Software) } else { Ok(()) }
 }
@@ -172,11 +180,12 @@ fn segment_of(register: Register) -> Result<Seg, Fault> {
     Seg::from_iced(register).ok_or(Fault::UNDEFINED)
 }
 
-/// A load of SS holds interrupts off for one instruction.
+/// A load of SS by MOV or POP holds interrupts and debug exceptions off for one instruction; LSS needs not, as it loads
+/// the pointer too.
 fn load_with_shadow(cpu: &mut Cpu, bus: &mut dyn CpuBus, seg: Seg, selector: u16) -> Result<(), Fault> {
     cpu.load_segment(bus, seg, selector)?;
     if seg == Seg::Ss {
-        cpu.interrupt_shadow = true;
+        cpu.shadow = Shadow::Debug;
         cpu.leave_after_instruction();
     }
     Ok(())
@@ -227,7 +236,7 @@ fn load_far_pointer(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> 
         _ => Seg::Gs,
     };
     let pointer = pointer_in_memory(cpu, bus, insn)?;
-    load_with_shadow(cpu, bus, seg, pointer.selector.0)?;
+    cpu.load_segment(bus, seg, pointer.selector.0)?;
     cpu.set_reg(insn.op0_register(), pointer.offset);
     Ok(())
 }
@@ -262,7 +271,7 @@ fn sti(cpu: &mut Cpu, _: &mut dyn CpuBus, _: &Instruction) -> Result<(), Fault> 
     interrupt_flag_allowed(cpu)?;
     if cpu.system_flags & bit::IF == 0 {
         cpu.system_flags |= bit::IF;
-        cpu.interrupt_shadow = true;
+        cpu.shadow = Shadow::Interrupts;
         cpu.leave_after_instruction();
     }
     Ok(())
@@ -457,7 +466,7 @@ fn move_to_debug(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Resul
         7 => value & 0xffff_2fff | 0x400,
         _ => value,
     };
-    cpu.leave_after_instruction();
+    cpu.update_watches();
     Ok(())
 }
 

@@ -120,10 +120,39 @@ impl Cpu {
         width: Width,
         context: Context,
     ) -> Result<u64, Fault> {
-        let pieces = self.pieces(bus, lin, width.bytes() as usize, Access::Read, context)?;
         let mut bytes = [0; 8];
-        self.read_pieces(bus, pieces, &mut bytes[..width.bytes() as usize]);
+        self.load_bytes_lin(bus, lin, &mut bytes[..width.bytes() as usize], context)?;
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Loads `width` for the processor itself: data breakpoints are for programs.
+    pub(crate) fn load_unwatched(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        width: Width,
+        context: Context,
+    ) -> Result<u64, Fault> {
+        let mut bytes = [0; 8];
+        let buf = &mut bytes[..width.bytes() as usize];
+        let pieces = self.pieces(bus, lin, buf.len(), Access::Read, context)?;
+        self.read_pieces(bus, pieces, buf);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Stores `width` for the processor itself.
+    pub(crate) fn store_unwatched(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        lin: Lin,
+        width: Width,
+        value: u64,
+        context: Context,
+    ) -> Result<(), Fault> {
+        let bytes = value.to_le_bytes();
+        let pieces = self.pieces(bus, lin, width.bytes() as usize, Access::Write, context)?;
+        self.write_pieces(bus, pieces, &bytes[..width.bytes() as usize]);
+        Ok(())
     }
 
     /// Stores `width` at a linear address.
@@ -147,6 +176,7 @@ impl Cpu {
         context: Context,
     ) -> Result<(), Fault> {
         let pieces = self.pieces(bus, lin, buf.len(), Access::Read, context)?;
+        self.watch_data(lin, buf.len() as u64, false);
         self.read_pieces(bus, pieces, buf);
         Ok(())
     }
@@ -160,11 +190,8 @@ impl Cpu {
         context: Context,
     ) -> Result<(), Fault> {
         let pieces = self.pieces(bus, lin, buf.len(), Access::Write, context)?;
-        let (head, tail) = buf.split_at(pieces.split);
-        self.write_phys(bus, pieces.first, head);
-        if !tail.is_empty() {
-            self.write_phys(bus, pieces.second, tail);
-        }
+        self.watch_data(lin, buf.len() as u64, true);
+        self.write_pieces(bus, pieces, buf);
         Ok(())
     }
 
@@ -229,12 +256,13 @@ impl Cpu {
         let entry = self.walk(bus, lin, access, context)?;
         self.mmu.has_large |= entry.size_log2 > 12;
         self.mmu.data[index] = Some(entry);
-        self.mmu.fast[index] = FastEntry { read: u64::MAX, write: u64::MAX, addend: 0 };
+        self.mmu.fast[index] = FastEntry::EMPTY;
         self.install_fast(bus, index, &entry, access, context);
         Ok(entry.gpa.plus(lin.page_offset()))
     }
 
-    /// Makes the tags that an entry allows: RAM and ROM may be read directly, and written if nothing watches the page.
+    /// Makes the tags that an entry allows: RAM and ROM may be read directly, and written if the page holds no decoded
+    /// code; neither if a data breakpoint lies in it.
     fn install_fast(
         &mut self,
         bus: &mut dyn CpuBus,
@@ -244,6 +272,10 @@ impl Cpu {
         context: Context,
     ) {
         let Some(page) = bus.mem_ref().host_page(entry.gpa) else { return };
+        if self.is_watched(entry.lin) {
+            self.mmu.fast[index] = FastEntry::EMPTY;
+            return;
+        }
         let readable = self.entry_permits(entry, Access::Read, context);
         let writable = access == Access::Write && page.writable && !bus.mem_ref().is_code(entry.gpa);
         if writable {
@@ -264,6 +296,14 @@ impl Cpu {
         self.read_phys(bus, pieces.first, head);
         if !tail.is_empty() {
             self.read_phys(bus, pieces.second, tail);
+        }
+    }
+
+    fn write_pieces(&mut self, bus: &mut dyn CpuBus, pieces: Pieces, buf: &[u8]) {
+        let (head, tail) = buf.split_at(pieces.split);
+        self.write_phys(bus, pieces.first, head);
+        if !tail.is_empty() {
+            self.write_phys(bus, pieces.second, tail);
         }
     }
 

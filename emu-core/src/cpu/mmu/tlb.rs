@@ -34,7 +34,7 @@ pub(crate) struct FastEntry {
 }
 
 impl FastEntry {
-    const EMPTY: Self = Self { read: NEVER, write: NEVER, addend: 0 };
+    pub(super) const EMPTY: Self = Self { read: NEVER, write: NEVER, addend: 0 };
 }
 
 /// One cached translation of a 4 KiB page (larger pages are cached by the pages touched).

@@ -9,7 +9,7 @@ use crate::access::Width;
 use crate::addr::Lin;
 use crate::cpu::flags::bit;
 use crate::cpu::regs::{RSP, Seg, rights};
-use crate::cpu::{Activity, Cpu, CpuBus, Fault, is_canonical};
+use crate::cpu::{Activity, Cpu, CpuBus, Fault, Shadow, is_canonical};
 use crate::trace::TraceEvent;
 
 /// Where an event comes from: it decides privilege checks, error codes and the image of RF.
@@ -17,7 +17,7 @@ use crate::trace::TraceEvent;
 pub(crate) enum Source {
     /// An exception of fault class: restarts with RF set.
     Fault,
-    /// A #DB trap or instruction breakpoint.
+    /// A #DB trap or instruction breakpoint: RF stays as it is.
     Debug,
     /// INT n, INT3, INTO: the gate's DPL counts.
     Software,
@@ -76,7 +76,17 @@ pub(crate) fn combine(first: u8, second: u8) -> Combination {
 impl Cpu {
     /// Delivers an exception raised by the instruction at RIP, which has had no effect.
     pub(crate) fn raise(&mut self, bus: &mut dyn CpuBus, fault: Fault) {
-        let source = if fault.vector == 1 { Source::Debug } else { Source::Fault };
+        // Breakpoints that it has met are met again when it restarts.
+        self.pending_debug = 0;
+        self.raise_from(bus, fault, Source::Fault);
+    }
+
+    /// Delivers #DB for a trap or an instruction breakpoint.
+    pub(crate) fn raise_debug(&mut self, bus: &mut dyn CpuBus) {
+        self.raise_from(bus, Fault::DEBUG, Source::Debug);
+    }
+
+    fn raise_from(&mut self, bus: &mut dyn CpuBus, fault: Fault, source: Source) {
         self.note_exception(bus, fault);
         let event = Event { vector: fault.vector, error: fault.error, source, rip: self.rip };
         self.deliver_or_combine(bus, event);
@@ -91,10 +101,11 @@ impl Cpu {
     /// Reports pending debug conditions as a #DB trap between instructions.
     pub(crate) fn debug_trap(&mut self, bus: &mut dyn CpuBus) {
         self.dr[6] |= std::mem::take(&mut self.pending_debug);
-        self.raise(bus, Fault::DEBUG);
+        self.raise_debug(bus);
     }
 
-    /// INT n and its kin, as part of an instruction: a fault is that instruction's.
+    /// INT n and its kin, as part of an instruction: a fault is that instruction's. It is not single-stepped: the
+    /// handler begins with TF clear and no trap pending (SDM vol. 3B, 18.3.1.4).
     pub(crate) fn software_interrupt(
         &mut self,
         bus: &mut dyn CpuBus,
@@ -103,6 +114,7 @@ impl Cpu {
     ) -> Result<(), Fault> {
         let event = Event { vector, error: None, source, rip: self.next_rip };
         self.deliver(bus, event)?;
+        self.single_step = false;
         self.leave_after_instruction();
         Ok(())
     }
@@ -125,12 +137,18 @@ impl Cpu {
         self.charge_delivery();
         while let Err(second) = self.deliver(bus, event) {
             self.note_exception(bus, second);
-            let (vector, error) = match combine(event.vector, second.vector) {
+            // An interrupt is benign, whatever its vector.
+            let combination = match event.source {
+                Source::External => Combination::Serial,
+                _ => combine(event.vector, second.vector),
+            };
+            let (vector, error) = match combination {
                 Combination::Serial => (second.vector, second.error),
                 Combination::Double => (DOUBLE_FAULT, Some(0)),
                 Combination::Triple => return self.shut_down(bus),
             };
-            event = Event { vector, error, source: Source::Fault, rip: event.rip };
+            // A task switch that faults late has already moved RIP into the new task.
+            event = Event { vector, error, source: Source::Fault, rip: self.rip };
         }
     }
 
@@ -150,19 +168,18 @@ impl Cpu {
         } else {
             self.deliver_real(bus, event)?;
         }
-        if event.vector == 1 {
+        if event.vector == 1 && !matches!(event.source, Source::Software | Source::External) {
             // General detect is disarmed for the handler (SDM vol. 3B, 18.2.4).
             self.dr[7] &= !(1 << 13);
         }
-        self.interrupt_shadow = false;
+        self.shadow = Shadow::None;
         self.activity = Activity::Running;
         Ok(())
     }
 
-    /// The image of RFLAGS that is pushed.
+    /// The image of RFLAGS that is pushed (RF: SDM vol. 3B, 18.3.1.1).
     fn pushed_flags(&self, event: Event) -> u64 {
-        let flags = self.rflags();
-        if event.source == Source::Fault { flags | bit::RF } else { flags & !bit::RF }
+        self.rflags() | if event.source == Source::Fault { bit::RF } else { 0 }
     }
 
     /// RFLAGS of the handler.
@@ -185,7 +202,7 @@ impl Cpu {
         for value in [self.pushed_flags(event), u64::from(self.seg(Seg::Cs).selector), event.rip] {
             stack.push(value);
         }
-        stack.commit(self, bus, Fault::ss(0))?;
+        stack.commit(self, bus, 0)?;
         stack.take(self);
         let flags = self.rflags() & !(bit::IF | bit::TF | bit::AC | bit::RF);
         self.set_rflags(flags);
@@ -226,12 +243,7 @@ impl Cpu {
         ext: u32,
     ) -> Result<(Selector, Descriptor, u8), Fault> {
         let selector = gate.gate_selector();
-        let with_ext = |mut fault: Fault| {
-            if fault.vector != PAGE_FAULT {
-                fault.error = fault.error.map(|error| error | ext);
-            }
-            fault
-        };
+        let with_ext = |fault: Fault| fault.with_ext(ext);
         if selector.is_null() {
             return Err(Fault::gp(ext));
         }
@@ -299,9 +311,6 @@ impl Cpu {
     }
 
     fn deliver_protected(&mut self, bus: &mut dyn CpuBus, event: Event) -> Result<(), Fault> {
-        if self.vm86() && event.source == Source::Software && event.vector != 3 && self.iopl() < 3 {
-            return Err(Fault::GP0);
-        }
         let gate = self.gate(bus, event)?;
         if gate.kind() == kind::TASK {
             return self.task_gate_event(bus, gate.gate_selector(), event);
@@ -333,7 +342,7 @@ impl Cpu {
         if let Some(error) = event.error {
             stack.push(u64::from(error));
         }
-        stack.commit(self, bus, Fault::ss(ext))?;
+        stack.commit(self, bus, ext)?;
         if gate.gate_offset() > u64::from(code.limit()) {
             return Err(Fault::gp(ext));
         }

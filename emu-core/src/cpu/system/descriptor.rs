@@ -172,7 +172,7 @@ impl Cpu {
         width: Width,
     ) -> Result<u64, Fault> {
         let context = self.system_context();
-        self.load_lin(bus, at, width, context)
+        self.load_unwatched(bus, at, width, context)
     }
 
     /// Writes likewise.
@@ -184,7 +184,7 @@ impl Cpu {
         value: u64,
     ) -> Result<(), Fault> {
         let context = self.system_context();
-        self.store_lin(bus, at, width, value, context)
+        self.store_unwatched(bus, at, width, value, context)
     }
 
     /// Reads an eight-byte descriptor; `error` makes the fault for a selector beyond its table.

@@ -57,7 +57,7 @@ impl Cpu {
             let mut stack = Stack::current(self, to.width);
             stack.push(cs);
             stack.push(back);
-            stack.commit(self, bus, Fault::SS0)?;
+            stack.commit(self, bus, 0)?;
             self.far_real(to)?;
             stack.take(self);
             return Ok(());
@@ -225,7 +225,7 @@ impl Cpu {
         }
         stack.push(u64::from(self.seg(Seg::Cs).selector));
         stack.push(self.next_rip);
-        stack.commit(self, bus, Fault::SS0)?;
+        stack.commit(self, bus, 0)?;
         stack.take(self);
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Cpu {
         if self.code_size() != CodeSize::Bits64 {
             let mut stack = Stack::current(self, width);
             values.iter().for_each(|value| stack.push(*value));
-            stack.commit(self, bus, Fault::SS0)?;
+            stack.commit(self, bus, 0)?;
             stack.take(self);
             return Ok(());
         }

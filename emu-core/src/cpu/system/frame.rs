@@ -48,7 +48,7 @@ impl Stack {
         let (selector, top) = cpu.task_stack(bus, cpl, ext)?;
         let (base, segment) = cpu
             .stack_segment(bus, Selector(selector), cpl, Fault::ts)
-            .map_err(|fault| if fault.vector == 14 { fault } else { fault.with_ext(ext) })?;
+            .map_err(|fault| fault.with_ext(ext))?;
         Ok(Self {
             base,
             segment,
@@ -74,8 +74,8 @@ impl Stack {
         self.top.wrapping_sub(len) & self.mask()
     }
 
-    /// Writes the frame; `outside` if it does not fit the segment.
-    pub(super) fn commit(&self, cpu: &mut Cpu, bus: &mut dyn CpuBus, outside: Fault) -> Result<(), Fault> {
+    /// Writes the frame; #SS if it does not fit the segment, with its selector if that is not loaded yet.
+    pub(super) fn commit(&self, cpu: &mut Cpu, bus: &mut dyn CpuBus, ext: u32) -> Result<(), Fault> {
         let bytes: Vec<u8> = self
             .values
             .iter()
@@ -84,7 +84,8 @@ impl Stack {
             .collect();
         let bottom = self.bottom();
         if !self.segment.contains(bottom, bytes.len() as u64, cpu.protected()) {
-            return Err(outside);
+            let selector = if self.switched { Selector(self.segment.selector).error() } else { 0 };
+            return Err(Fault::ss(selector | ext));
         }
         let at = Lin(self.base.wrapping_add(bottom) & 0xffff_ffff);
         cpu.store_bytes_lin(bus, at, &bytes, self.context)
@@ -106,9 +107,11 @@ impl Stack {
 }
 
 impl Fault {
-    /// With bit 0 of the error code: not the program's own doing.
+    /// With bit 0 of the error code: not the program's own doing. A page fault's means something else.
     pub(super) fn with_ext(mut self, ext: u32) -> Self {
-        self.error = self.error.map(|error| error | ext);
+        if self.address.is_none() {
+            self.error = self.error.map(|error| error | ext);
+        }
         self
     }
 }

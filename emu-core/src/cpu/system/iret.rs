@@ -44,6 +44,8 @@ pub(super) struct OuterStack {
 impl Cpu {
     /// IRET with operands of `width`.
     pub(crate) fn iret(&mut self, bus: &mut dyn CpuBus, width: Width) -> Result<(), Fault> {
+        // Even if it faults (SDM vol. 3A, 6.7.1).
+        self.nmi_blocked = false;
         if self.vm86() && self.iopl() < 3 {
             return Err(Fault::GP0);
         }
@@ -52,7 +54,6 @@ impl Cpu {
         } else {
             self.iret_real(bus, width)?;
         }
-        self.nmi_blocked = false;
         self.leave_after_instruction();
         let at = self.stamp();
         bus.leave_interrupt(at, self.next_rip);

@@ -18,5 +18,7 @@ mod syscall;
 mod tables;
 mod task;
 
+pub(crate) use debug::SINGLE_STEP;
+
 pub use cpuid::{CRYSTAL_HZ, CpuidModel};
 pub use msr::Msrs;

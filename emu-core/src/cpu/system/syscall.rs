@@ -1,5 +1,6 @@
 //! SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS. SDM vol. 2B; vol. 3A, 5.8.7 and 5.8.8.
 
+use super::debug::SINGLE_STEP;
 use crate::cpu::control::{cr0, efer};
 use crate::cpu::flags::bit;
 use crate::cpu::regs::{R11, RCX, RDX, RSP, Seg, Segment, rights};
@@ -45,6 +46,8 @@ impl Cpu {
         let code = (self.msrs.star >> 32) as u16 & 0xfffc;
         self.enter_system(code, code.wrapping_add(8), CODE | rights::L);
         self.set_rflags(flags);
+        // Single-stepped if TF is set after it: FMASK keeps the system from a trap at its entry.
+        self.single_step = flags & bit::TF != 0;
         self.next_rip = self.msrs.lstar;
         Ok(())
     }
@@ -69,6 +72,11 @@ impl Cpu {
             self.next_rip = to & 0xffff_ffff;
         }
         self.set_rflags(flags);
+        // Unlike IRET it traps before the program's first instruction if it sets TF.
+        self.single_step = false;
+        if flags & bit::TF != 0 {
+            self.pending_debug |= SINGLE_STEP;
+        }
         Ok(())
     }
 

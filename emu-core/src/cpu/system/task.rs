@@ -1,5 +1,6 @@
 //! Hardware task switching, 16- and 32-bit. Long mode has none. SDM vol. 3A, chapter 7.
 
+use super::debug::TASK_SWITCH;
 use super::deliver::Event;
 use super::descriptor::{Descriptor, Selector, kind};
 use super::frame::Stack;
@@ -30,6 +31,8 @@ struct Layout {
     segment_count: u64,
     ldt: u64,
     cr3: Option<u64>,
+    /// The byte whose bit 0 asks for a trap upon the switch: the 32-bit one's alone.
+    trap: Option<u64>,
     min_limit: u32,
 }
 
@@ -40,6 +43,7 @@ const TSS32: Layout = Layout {
     segment_count: 6,
     ldt: 0x60,
     cr3: Some(0x1c),
+    trap: Some(0x64),
     min_limit: 0x67,
 };
 const TSS16: Layout = Layout {
@@ -49,6 +53,7 @@ const TSS16: Layout = Layout {
     segment_count: 4,
     ldt: 0x2a,
     cr3: None,
+    trap: None,
     min_limit: 0x2b,
 };
 
@@ -64,6 +69,7 @@ struct Image {
     gprs: [u64; 8],
     selectors: [u16; 6],
     ldt: u16,
+    trap: bool,
 }
 
 impl Cpu {
@@ -151,10 +157,13 @@ impl Cpu {
         self.tr = tss.system(selector.0);
         self.tr.rights |= 2;
         self.load_task(bus, &image, reason, ext)?;
+        if image.trap {
+            self.pending_debug |= TASK_SWITCH;
+        }
         if let Some(error) = event.and_then(|event| event.error) {
             let mut stack = Stack::current(self, new.width);
             stack.push(u64::from(error));
-            stack.commit(self, bus, Fault::ss(ext))?;
+            stack.commit(self, bus, ext)?;
             stack.take(self);
         }
         self.leave_after_instruction();
@@ -178,6 +187,7 @@ impl Cpu {
             gprs: [0; 8],
             selectors: [0; 6],
             ldt: read(layout.ldt)? as u16,
+            trap: layout.trap.map_or(Ok(0), &mut read)? & 1 != 0,
         };
         for (index, gpr) in (0..).zip(&mut image.gprs) {
             *gpr = read(layout.eip + (2 + index) * step)?;
@@ -234,7 +244,9 @@ impl Cpu {
         for (index, gpr) in image.gprs.iter().enumerate() {
             self.regs[index] = *gpr;
         }
-        self.next_rip = image.eip;
+        // From here on a fault is the new task's, before its first instruction.
+        self.set_rip(image.eip);
+        self.drop_local_breakpoints();
         let flags = image.eflags & bit::ALL | if nested { bit::NT } else { 0 };
         let to_vm86 = flags & bit::VM != 0;
         let cs = Selector(image.selectors[Seg::Cs as usize]);

@@ -280,8 +280,13 @@ impl Guest {
 
     /// Uses the LDT of [`LDT`].
     pub(super) fn use_ldt(&mut self) {
-        let ldt =
-            SystemSegment { selector: sel::LDT, base: LDT, limit: 0xff, rights: u16::from(kind::LDT), null: false };
+        let ldt = SystemSegment {
+            selector: sel::LDT,
+            base: LDT,
+            limit: 0xff,
+            rights: u16::from(kind::LDT),
+            null: false,
+        };
         self.cpu.set_ldtr(ldt);
     }
 
@@ -328,7 +333,8 @@ impl Guest {
     /// Linear address of the top of the stack.
     pub(super) fn top(&self) -> u64 {
         let cpu = &self.cpu;
-        let base = if self.cpu.code_size() == crate::cpu::CodeSize::Bits64 { 0 } else { cpu.seg_base(Seg::Ss) };
+        let base =
+            if self.cpu.code_size() == crate::cpu::CodeSize::Bits64 { 0 } else { cpu.seg_base(Seg::Ss) };
         base + (cpu.gpr(RSP) & cpu.stack_width().mask())
     }
 

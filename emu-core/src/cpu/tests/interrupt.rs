@@ -220,10 +220,26 @@ fn frames_of_long_mode_are_five_aligned_quadwords() {
         long(0, None, INT_40, 0x40, &same, (sel::CODE64, sel::DATA32, STACK - 40), 0),
         long(0, with_dpl(kind::TRAP, 0), INT_40, 0x40, &same, (sel::CODE64, sel::DATA32, STACK - 40), IF),
         // An interrupt stack without a change of privilege keeps SS.
-        long(0, with_dpl(kind::TRAP, 7), INT_40, 0x40, &same, (sel::CODE64, sel::DATA32, ist_stack(7) - 40), IF),
+        long(
+            0,
+            with_dpl(kind::TRAP, 7),
+            INT_40,
+            0x40,
+            &same,
+            (sel::CODE64, sel::DATA32, ist_stack(7) - 40),
+            IF,
+        ),
         // Inward: SS becomes null with the new level as RPL.
         long(3, with_dpl(kind::INTERRUPT, 0), INT_40, 0x40, &from_user, (sel::CODE64, 0, inner - 40), 0),
-        long(3, with_dpl(kind::INTERRUPT, 1), INT_40, 0x40, &from_user, (sel::CODE64, 0, ist_stack(1) - 40), 0),
+        long(
+            3,
+            with_dpl(kind::INTERRUPT, 1),
+            INT_40,
+            0x40,
+            &from_user,
+            (sel::CODE64, 0, ist_stack(1) - 40),
+            0,
+        ),
         long(3, None, UD2, 6, &fault, (sel::CODE64, 0, inner - 40), 0),
     ] {
         check(&case);
@@ -370,7 +386,11 @@ fn a_vector_beyond_the_idt_is_general_protection() {
             guest.cpu.set_idtr(TableRegister { base: IDT, limit });
             guest.step();
             let want = if fits { (0x40, vec![]) } else { (13, vec![(13, Some(0x40 << 3 | 2))]) };
-            assert_eq!((guest.in_handler(), guest.exceptions()), (Some(want.0), want.1), "{mode:?} {limit:x}");
+            assert_eq!(
+                (guest.in_handler(), guest.exceptions()),
+                (Some(want.0), want.1),
+                "{mode:?} {limit:x}"
+            );
         }
     }
 }
