@@ -1,9 +1,12 @@
 //! The processor's tests: programs in machine code on a bus of memory and nothing else.
 
+mod debug;
 mod engine;
 mod general;
 mod guest;
 mod interrupt;
+mod paging;
+mod wakeup;
 
 use super::control::cr0;
 use super::regs::{Seg, Segment, rights};
