@@ -82,7 +82,13 @@ fn the_trap_flag_traps_after_each_instruction_but_those_that_hold_it_off() {
         step(&[0xf4, 0x90], 1, CODE + 1, 0),
         // rep stosb: after each iteration, with RF until the last
         step(&[0xf3, 0xaa, 0x90], 1, CODE, RF),
-        Step { program: &[0xf3, 0xaa, 0x90], prepare: |guest| guest.cpu.set_gpr(RCX, 1), retired: 1, rip: CODE + 2, rf: 0 },
+        Step {
+            program: &[0xf3, 0xaa, 0x90],
+            prepare: |guest| guest.cpu.set_gpr(RCX, 1),
+            retired: 1,
+            rip: CODE + 2,
+            rf: 0,
+        },
         // popf that sets TF: the next one traps
         Step {
             program: &[0x9d, 0x90, 0x90],
@@ -95,7 +101,13 @@ fn the_trap_flag_traps_after_each_instruction_but_those_that_hold_it_off() {
             rf: 0,
         },
         // popf that clears it: this one still traps
-        Step { program: &[0x9d, 0x90], prepare: |guest| guest.push(B8, &[ONE]), retired: 1, rip: CODE + 1, rf: 0 },
+        Step {
+            program: &[0x9d, 0x90],
+            prepare: |guest| guest.push(B8, &[ONE]),
+            retired: 1,
+            rip: CODE + 1,
+            rf: 0,
+        },
         // iretq that sets TF: the next one traps
         Step {
             program: &[0x48, 0xcf, 0x90, 0x90],

@@ -223,9 +223,7 @@ fn expected(rules: &Rules, access: Access) -> Option<u32> {
     let allowed = match (access, rules.user_mode) {
         // Supervisor-mode accesses.
         (Access::Read, false) => !(user_page && rules.smap && !rules.ac),
-        (Access::Write, false) => {
-            (writable || !rules.wp) && !(user_page && rules.smap && !rules.ac)
-        }
+        (Access::Write, false) => (writable || !rules.wp) && !(user_page && rules.smap && !rules.ac),
         (Access::Fetch, false) => !xd && !(user_page && rules.smep),
         // User-mode accesses.
         (Access::Read, true) => user_page,
@@ -246,10 +244,8 @@ fn bits(n: u32, from: u32) -> bool {
 fn check_rules(tested: &mut Tested, rules: &Rules, level: usize) {
     let (writable, user, xd) = rules.page;
     let mut entries = vec![ALL; tested.paging.path().len()];
-    entries[level] = P
-        | if writable { W } else { 0 }
-        | if user { U } else { 0 }
-        | if xd && rules.nxe { XD } else { 0 };
+    entries[level] =
+        P | if writable { W } else { 0 } | if user { U } else { 0 } | if xd && rules.nxe { XD } else { 0 };
     tested.map(&entries);
     for access in [Access::Read, Access::Write, Access::Fetch] {
         tested.rewind(|state| {
@@ -315,7 +311,11 @@ fn an_absent_entry_of_any_level_says_so_whatever_else_it_holds() {
                         Access::Fetch => user | if paging == Paging::Legacy { 0 } else { code::I },
                     };
                     let fault = tested.exec(access.program());
-                    assert_eq!(fault.and_then(|fault| fault.error), Some(error), "{paging:?} {level} {access:?}");
+                    assert_eq!(
+                        fault.and_then(|fault| fault.error),
+                        Some(error),
+                        "{paging:?} {level} {access:?}"
+                    );
                 }
             }
         }
@@ -367,7 +367,8 @@ fn reserved_bits_of_a_present_entry_fault_as_such() {
             let mut entries = vec![ALL; case.paging.path().len()];
             entries[case.level] |= case.bits;
             tested.map(&entries);
-            tested.rewind(|state| state.efer = state.efer & !efer::NXE | if case.nxe { efer::NXE } else { 0 });
+            tested
+                .rewind(|state| state.efer = state.efer & !efer::NXE | if case.nxe { efer::NXE } else { 0 });
             let fault = tested.exec(Access::Write.program());
             let user = if cpl == 3 { code::U } else { 0 };
             let want = case.reserved.then_some(code::P | code::W | code::R | user);
@@ -512,7 +513,10 @@ fn an_access_across_two_good_pages_reaches_both() {
     });
     assert_eq!(tested.exec(&[0x48, 0x89, 0x03]), None);
     assert_eq!(tested.guest.read(TARGET + 0xffd, B1), 1);
-    assert_eq!((tested.guest.read(TARGET + 0xffc, B4) >> 8, tested.guest.read(0x50_0000, B4)), (0x030201, 0x0706_0504));
+    assert_eq!(
+        (tested.guest.read(TARGET + 0xffc, B4) >> 8, tested.guest.read(0x50_0000, B4)),
+        (0x030201, 0x0706_0504)
+    );
     tested.rewind(|state| state.gprs[RBX as usize] += 0xffd);
     tested.exec(&[0x48, 0x8b, 0x03]);
     assert_eq!(tested.guest.cpu.gpr(RAX), 0x0807_0605_0403_0201);
@@ -590,7 +594,15 @@ fn check_stale(case: &Stale<'_>) {
     tested.guest.cpu.set_gpr(RBX, lin);
     tested.exec(Access::Read.program());
     let want = if case.stale { 1 } else { 2 };
-    assert_eq!(tested.guest.cpu.gpr(RAX) & 0xff, want, "{:x?} {:x?} pcid {:x} global {}", case.flush, case.operands, case.pcid, case.global);
+    assert_eq!(
+        tested.guest.cpu.gpr(RAX) & 0xff,
+        want,
+        "{:x?} {:x?} pcid {:x} global {}",
+        case.flush,
+        case.operands,
+        case.pcid,
+        case.global
+    );
 }
 
 const MOV_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
@@ -750,7 +762,9 @@ fn pae_goes_on_with_the_directory_pointers_that_cr3_loaded() {
     assert_eq!(tested.exec(MOV_CR3), None);
     assert_eq!(tested.exec(Access::Read.program()).and_then(|fault| fault.error), Some(0));
     // A reserved bit in one that is present refuses the load.
-    for (bits, refused) in [(P | W, true), (P | U, true), (P | 1 << 5, true), (P | XD, true), (P | 1 << 9, false), (W, false)] {
+    for (bits, refused) in
+        [(P | W, true), (P | U, true), (P | 1 << 5, true), (P | XD, true), (P | 1 << 9, false), (W, false)]
+    {
         let mut tested = Paging::Pae.guest(0);
         tested.entry(ROOT + 24, bits);
         tested.guest.cpu.set_gpr(RAX, ROOT);
@@ -821,7 +835,9 @@ fn control_registers_refuse_what_does_not_fit_together() {
 fn long_mode_is_entered_and_left_by_its_rules() {
     // mov cr0, eax with LME and without PAE ; with both ; from 64-bit descriptors.
     let on = cr0::PE | cr0::PG | cr0::ET;
-    for (cr4, efer, refused) in [(0, efer::LME, true), (cr4::PAE, efer::LME, false), (cr4::PAE, 0, false), (0, 0, false)] {
+    for (cr4, efer, refused) in
+        [(0, efer::LME, true), (cr4::PAE, efer::LME, false), (cr4::PAE, 0, false), (0, 0, false)]
+    {
         let mut guest = Guest::new(Mode::Protected32, 0, MOV_CR0);
         // Four-level, PAE and 32-bit tables in one: entries that point to tables of themselves do not matter here.
         guest.bus.put(0x1000, &[0; 0x1000]);

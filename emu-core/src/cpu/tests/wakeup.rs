@@ -44,7 +44,8 @@ fn check(case: &Waiting<'_>) {
 
 #[test]
 fn interrupts_come_as_soon_as_the_flag_and_its_shadow_allow() {
-    let waiting = |program, flags, taken_at| Waiting { program, flags, attention: Attention::Interrupt, taken_at };
+    let waiting =
+        |program, flags, taken_at| Waiting { program, flags, attention: Attention::Interrupt, taken_at };
     for case in [
         waiting(&[0x90; 16], IF, Some(CODE)),
         waiting(&[0x90; 16], 0, None),
