@@ -1,8 +1,8 @@
-//! Compiles the demo guest (guests/demo) with the compiler that compiles the project, and nothing else: no
-//! further target, no cargo, no crate. `src/guests.rs` embeds the result.
+//! Compiles the demo guest (guests/demo) and what the Debian guest needs of ours (guests/debian) with the compiler that
+//! compiles the project, and nothing else: no further target, no cargo, no crate. `src/guests/` embeds the results.
 //!
-//! The image depends on the compiler and its linker only: no path of this machine, no time, no tool's version
-//! string gets into it.
+//! They depend on the compiler and its linker only: no path of this machine, no time, no tool's version
+//! string gets into them.
 
 use std::env;
 use std::error::Error;
@@ -10,10 +10,23 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The guest runs without an operating system; this target is chosen because its `core` is there wherever the
+/// The demo guest runs without an operating system; this target is chosen because its `core` is there wherever the
 /// project is built.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-const SOURCE: &str = "guests/demo";
+
+/// A program to compile.
+struct Program {
+    name: &'static str,
+    folder: &'static str,
+    source: &'static str,
+    /// Its own linker script, if the linker's usual layout will not do.
+    script: Option<&'static str>,
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program { name: "demo.elf", folder: "guests/demo", source: "main.rs", script: Some("link.ld") },
+    Program { name: "debian-echo", folder: "guests/debian", source: "echo.rs", script: None },
+];
 
 /// Code generation. The guest's own code could have a red zone, since its interrupts have stacks of their own
 /// (as `core`, compiled with one, needs); without one it depends on that in one place less.
@@ -29,33 +42,36 @@ const CODEGEN: [&str; 8] = [
 ];
 
 /// For the C compiler that Rust links with: our entry instead of the C library's, at fixed addresses.
-const LINK: [&str; 6] = [
+const LINK: [&str; 5] = [
     "-nostartfiles",
     "-nostdlib",
     "-static",
-    "-Tlink.ld",
     "-Wl,--build-id=none",
     "-Wl,-z,max-page-size=4096",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={SOURCE}");
+    for program in PROGRAMS {
+        println!("cargo::rerun-if-changed={}", program.folder);
+    }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let host = env::var("HOST")?;
     if host != TARGET {
-        println!("cargo::error=the demo guest is compiled with the host's own compiler and linker,");
+        println!("cargo::error=guests are compiled with the host's own compiler and linker,");
         println!("cargo::error=so Glassbox builds on {TARGET} only; this host is {host}");
         return Ok(());
     }
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR")?);
-    let output = PathBuf::from(var("OUT_DIR")?).join("demo.elf");
-    let result = compile(&root, &output).output()?;
-    if !result.status.success() {
-        for line in String::from_utf8_lossy(&result.stderr).lines() {
-            println!("cargo::error={line}");
+    for program in PROGRAMS {
+        let output = PathBuf::from(var("OUT_DIR")?).join(program.name);
+        let result = compile(&root, &program, &output).output()?;
+        if !result.status.success() {
+            for line in String::from_utf8_lossy(&result.stderr).lines() {
+                println!("cargo::error={line}");
+            }
+            println!("cargo::error={} in {} does not compile", program.source, program.folder);
         }
-        println!("cargo::error=the demo guest in {SOURCE} does not compile");
     }
     Ok(())
 }
@@ -64,11 +80,11 @@ fn var(name: &str) -> Result<OsString, String> {
     env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"))
 }
 
-fn compile(root: &Path, output: &Path) -> Command {
-    let source = root.join(SOURCE);
+fn compile(root: &Path, program: &Program, output: &Path) -> Command {
+    let source = root.join(program.folder);
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into()));
     rustc.current_dir(&source).args([
-        "--crate-name=demo",
+        "--crate-name=guest",
         "--crate-type=bin",
         "--edition=2024",
         "--target",
@@ -80,14 +96,17 @@ fn compile(root: &Path, output: &Path) -> Command {
     for option in LINK {
         rustc.arg("-C").arg(format!("link-arg={option}"));
     }
+    if let Some(script) = program.script {
+        rustc.arg("-C").arg(format!("link-arg=-T{script}"));
+    }
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut option = OsString::from("linker=");
         option.push(linker);
         rustc.arg("-C").arg(option);
     }
     let mut remap = source.into_os_string();
-    remap.push("=demo");
+    remap.push("=guest");
     rustc.arg("--remap-path-prefix").arg(remap);
-    rustc.arg("-o").arg(output).arg("main.rs");
+    rustc.arg("-o").arg(output).arg(program.source);
     rustc
 }

@@ -39,6 +39,12 @@ pub enum Error {
         /// Why.
         source: crate::firmware::LoadError,
     },
+    /// A guest made from packages can't be made.
+    #[error("{0}")]
+    Guest(#[from] crate::guests::GuestError),
+    /// A scenario was not prepared before a machine was built from it.
+    #[error("this guest is made from packages, and nobody has made it")]
+    NotPrepared,
     /// A capture can't be replayed.
     #[error("{0}")]
     Capture(#[from] emu_net::CaptureError),

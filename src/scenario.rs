@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
+use crate::guests::{Flavour, debian};
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
@@ -82,6 +83,15 @@ pub enum Guest {
         /// Initial RAM disk, or the first Multiboot module.
         #[serde(default)]
         initrd: Option<PathBuf>,
+    },
+    /// Debian's own kernel with a small user space, made from packages on first use.
+    Debian {
+        /// Which of its kernels.
+        #[serde(default)]
+        flavour: Flavour,
+        /// Kernel modules to load.
+        #[serde(default = "default_modules")]
+        modules: Vec<String>,
     },
     /// A flat binary.
     Flat {
@@ -164,6 +174,10 @@ impl Network {
     }
 }
 
+fn default_modules() -> Vec<String> {
+    vec!["e1000".to_owned()]
+}
+
 fn default_start() -> Span {
     Span(VirtDuration::from_ms(10))
 }
@@ -241,15 +255,21 @@ pub struct Limits {
 }
 
 /// The scenarios that are built in: name and text. Their captures are in [`builtin_file`].
-pub const BUILTIN: [(&str, &str); 3] = [
+pub const BUILTIN: [(&str, &str); 5] = [
     ("demo", include_str!("../traces/demo.ron")),
     ("demo-wrong-map", include_str!("../traces/demo-wrong-map.ron")),
     ("demo-stale", include_str!("../traces/demo-stale.ron")),
+    ("debian", include_str!("../traces/debian.ron")),
+    ("debian-dhcp", include_str!("../traces/debian-dhcp.ron")),
 ];
 
 /// A capture that is built in, by the name that built-in scenarios use.
 fn builtin_file(path: &Path) -> Option<&'static [u8]> {
-    (path == Path::new("demo-requests.pcap")).then_some(include_bytes!("../traces/demo-requests.pcap"))
+    match path.to_str()? {
+        "demo-requests.pcap" => Some(include_bytes!("../traces/demo-requests.pcap")),
+        "debian-dhcp.pcap" => Some(include_bytes!("../traces/debian-dhcp.pcap")),
+        _ => None,
+    }
 }
 
 impl Scenario {
@@ -285,6 +305,16 @@ impl Scenario {
             .map_err(|error| Error::Scenario { path: path.to_owned(), place: error.to_string() })?;
         scenario.base = base;
         Ok(scenario)
+    }
+
+    /// Makes a guest that is made from packages, or finds it made before: then the scenario names a kernel like any other.
+    /// `told` hears what takes long.
+    pub fn prepare(&mut self, told: impl FnMut(&str)) -> Result<(), Error> {
+        if let Guest::Debian { flavour, modules } = &self.guest {
+            let made = debian::prepare(*flavour, modules, None, told)?;
+            self.guest = Guest::Kernel { kernel: made.kernel, initrd: Some(made.initrd) };
+        }
+        Ok(())
     }
 
     /// Reads a file that the scenario names.

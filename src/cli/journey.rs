@@ -28,7 +28,9 @@ pub(super) struct JourneyArgs {
 /// Runs the scenario and prints the packet's journey; the run itself is silent.
 pub(super) fn journey(args: &JourneyArgs) -> Result<u8, Error> {
     let log = SharedLog::default();
-    let machine = Machine::new(Scenario::load(&args.scenario)?)?;
+    let mut scenario = Scenario::load(&args.scenario)?;
+    scenario.prepare(super::guest::tell)?;
+    let machine = Machine::new(scenario)?;
     let mut session = Session::new(machine, Output::silent(), Some(log))?;
     let code = session.run()?;
     match Journey::follow(&session.records(), args.packet) {

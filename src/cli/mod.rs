@@ -1,5 +1,6 @@
 //! The command line. One file a subcommand; none of them knows how the machine works inside.
 
+mod guest;
 mod inspect;
 mod journey;
 mod overrides;
@@ -49,6 +50,8 @@ enum Command {
     Journey(journey::JourneyArgs),
     /// Look into a snapshot
     Inspect(inspect::InspectArgs),
+    /// Make a guest from a distribution's packages
+    Guest(guest::GuestArgs),
     /// Go on from a snapshot
     Restore(restore::RestoreArgs),
 }
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Journey(args)) => journey::journey(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Guest(args)) => guest::guest(&args),
         Some(Command::Restore(args)) => restore::restore(args),
     };
     match result {

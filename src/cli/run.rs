@@ -166,6 +166,7 @@ impl Session {
             None => Scenario::load("demo")?,
         };
         args.overrides.apply(&mut scenario)?;
+        scenario.prepare(super::guest::tell)?;
         Self::new(Machine::new(scenario)?, args.output, log)
     }
 

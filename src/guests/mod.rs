@@ -1,0 +1,58 @@
+//! Guests that come with the program: one inside of it, others made from a distribution's packages.
+
+mod apt;
+mod cache;
+mod deb;
+pub mod debian;
+mod demo;
+mod initramfs;
+mod modules;
+
+pub use debian::Flavour;
+pub use demo::DEMO_ELF;
+
+use std::path::PathBuf;
+
+/// Why a guest can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// There is no apt, or it has no such package.
+    #[error(
+        "{what}: {reason}\nThe guest `debian` is made from packages that apt-get downloads. On a host without it, \
+         give a kernel and an initial RAM disk of your own: glassbox run --kernel FILE --initrd FILE --append TEXT"
+    )]
+    Apt {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        reason: String,
+    },
+    /// A package is not what it should be.
+    #[error("{path}: {place}: {reason}", path = path.display())]
+    Package {
+        /// The file.
+        path: PathBuf,
+        /// Which member or file of it.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of the cache can't be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The host's words.
+        source: std::io::Error,
+    },
+    /// There is no place for the cache.
+    #[error("no place for packages: set GLASSBOX_CACHE to a folder")]
+    NoCache,
+}
+
+impl GuestError {
+    /// For `map_err` on file operations.
+    fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+}
