@@ -42,13 +42,8 @@ const CODEGEN: [&str; 8] = [
 ];
 
 /// For the C compiler that Rust links with: our entry instead of the C library's, at fixed addresses.
-const LINK: [&str; 5] = [
-    "-nostartfiles",
-    "-nostdlib",
-    "-static",
-    "-Wl,--build-id=none",
-    "-Wl,-z,max-page-size=4096",
-];
+const LINK: [&str; 5] =
+    ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for program in PROGRAMS {

@@ -5,8 +5,8 @@
 
 use crate::machine::layout;
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Memory32Fixed, Name, Package, Path,
-    ResourceTemplate, Scope,
+    AddressSpace, AddressSpaceCacheable, Arg, Device, EISAName, IO, If, Memory32Fixed, Method, Name, Package,
+    Path, ResourceTemplate, Return, Scope, Store,
 };
 use acpi_tables::fadt::{FADTBuilder, Flags, PmProfile};
 use acpi_tables::madt::{EnabledStatus, IoApic, ProcessorLocalApic};
@@ -227,8 +227,36 @@ fn device_scope(kind: u8, id: u8, bdf: Bdf) -> [u8; 8] {
 /// so on.
 const ROUTED_DEVICES: u32 = 32;
 
+/// Rows of _PRT: which interrupt each pin of each device has.
+struct Routing(Vec<[u32; 4]>);
+
+impl Routing {
+    /// By the interrupts of PIRQA-D.
+    fn new(interrupts: [u32; 4]) -> Self {
+        let rows = (0..ROUTED_DEVICES).flat_map(|device| {
+            (0..).zip(interrupts).map(move |(pin, interrupt)| [device << 16 | 0xffff, pin, 0, interrupt])
+        });
+        Self(rows.collect())
+    }
+
+    fn rows(&self) -> Vec<Package<'_>> {
+        self.0.iter().map(|row| Package::new(row.iter().map(|value| value as &dyn Aml).collect())).collect()
+    }
+
+    fn package<'a>(rows: &'a [Package<'a>]) -> Package<'a> {
+        Package::new(rows.iter().map(|row| row as &dyn Aml).collect())
+    }
+}
+
 fn dsdt() -> impl Aml {
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM, OEM_TABLE, 1);
+    // _PIC tells which interrupt controllers the system uses (ACPI 6.5, 5.8.1): 0 for the 8259 pair, 1 for the I/O APIC.
+    let pair = 0u8;
+    Name::new(Path::new("\\PICF"), &pair).to_aml_bytes(&mut table);
+    let (model, told) = (Path::new("\\PICF"), Arg(0));
+    let store = Store::new(&model, &told);
+    Method::new(Path::new("\\_PIC"), 1, false, vec![&store]).to_aml_bytes(&mut table);
+
     let (id, cid) = (EISAName::new("PNP0A08"), EISAName::new("PNP0A03"));
     let hid = Name::new("_HID".into(), &id);
     let cid = Name::new("_CID".into(), &cid);
@@ -255,15 +283,15 @@ fn dsdt() -> impl Aml {
     let resources = ResourceTemplate::new(vec![&buses, &config, &low_ports, &high_ports, &below, &above]);
     let resources = Name::new("_CRS".into(), &resources);
 
-    let rows: Vec<[u32; 4]> = (0..ROUTED_DEVICES)
-        .flat_map(|device| {
-            (0..4).map(move |pin| [device << 16 | 0xffff, pin, 0, u32::from(layout::PIRQA_GSI) + pin])
-        })
-        .collect();
-    let rows: Vec<Package<'_>> =
-        rows.iter().map(|row| Package::new(row.iter().map(|value| value as &dyn Aml).collect())).collect();
-    let routing = Package::new(rows.iter().map(|row| row as &dyn Aml).collect());
-    let routing = Name::new("_PRT".into(), &routing);
+    let by_ioapic = Routing::new([0, 1, 2, 3].map(|pirq| u32::from(layout::PIRQA_GSI) + pirq));
+    let by_pic = Routing::new(layout::PIRQ_IRQS.map(u32::from));
+    let (by_ioapic, by_pic) = (by_ioapic.rows(), by_pic.rows());
+    let (by_ioapic, by_pic) = (Routing::package(&by_ioapic), Routing::package(&by_pic));
+    let by_ioapic = Return::new(&by_ioapic);
+    let by_pic = Return::new(&by_pic);
+    let uses_ioapic = Path::new("\\PICF");
+    let choice = If::new(&uses_ioapic, vec![&by_ioapic]);
+    let routing = Method::new("_PRT".into(), 0, false, vec![&choice, &by_pic]);
     let root =
         Device::new("PCI0".into(), vec![&hid, &cid, &uid, &bus_number, &segment, &resources, &routing]);
 

@@ -80,11 +80,14 @@ mod tests {
         let tar = tar.into_inner().unwrap();
         let data = match compression {
             ".xz" => {
-                let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+                let mut xz =
+                    lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
                 xz.write_all(&tar).unwrap();
                 xz.finish().unwrap()
             }
-            ".zst" => ruzstd::encoding::compress_to_vec(&tar[..], ruzstd::encoding::CompressionLevel::Fastest),
+            ".zst" => {
+                ruzstd::encoding::compress_to_vec(&tar[..], ruzstd::encoding::CompressionLevel::Fastest)
+            }
             _ => tar,
         };
         let mut archive = ar::Builder::new(Vec::new());

@@ -88,8 +88,9 @@ impl Parts {
             place: place.to_owned(),
             reason: "not in the package".to_owned(),
         };
-        let mut files =
-            deb::extract(kernel_package, |path| path.starts_with("boot/vmlinuz-") || modules::name(path).is_some())?;
+        let mut files = deb::extract(kernel_package, |path| {
+            path.starts_with("boot/vmlinuz-") || modules::name(path).is_some()
+        })?;
         let at = files.iter().position(|(path, _)| path.starts_with("boot/vmlinuz-"));
         let kernel = files.swap_remove(at.ok_or_else(|| missing(kernel_package, "boot/vmlinuz-*"))?).1;
         let modules = ordered_modules(files, wanted).map_err(|reason| GuestError::Package {
@@ -126,6 +127,8 @@ fn ordered_modules(files: deb::Files, wanted: &[String]) -> Result<deb::Files, S
         let (path, bytes) = found.ok_or_else(|| format!("this kernel has no module {name}"))?;
         modules::unpack(path, bytes.clone()).map_err(|error| format!("{path}: {error}"))
     };
-    let order = modules::order(wanted, |name| modules::depends(&find(name)?).map_err(|error| format!("{name}: {error}")))?;
+    let order = modules::order(wanted, |name| {
+        modules::depends(&find(name)?).map_err(|error| format!("{name}: {error}"))
+    })?;
     order.into_iter().map(|name| find(&name).map(|bytes| (name, bytes))).collect()
 }

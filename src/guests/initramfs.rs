@@ -68,8 +68,9 @@ mod tests {
             ("bin/sh", 0o100_755, 0, b"#!"),
             ("console", 0o020_600, 5, b""),
         ];
-        assert_eq!(seen, expected.map(|(name, mode, major, bytes)| {
-            (name.to_owned(), mode, major, 0, bytes.to_vec())
-        }));
+        assert_eq!(
+            seen,
+            expected.map(|(name, mode, major, bytes)| { (name.to_owned(), mode, major, 0, bytes.to_vec()) })
+        );
     }
 }

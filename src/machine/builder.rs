@@ -127,10 +127,15 @@ impl Machine {
             Guest::Rom { image } => (image.clone(), Image::Rom { image: scenario.read(image)? }),
         };
         let described = acpi::Platform { vtd: vtd_table(scenario), ioapic_id: IOAPIC_ID };
+        if !matches!(scenario.guest, Guest::Rom { .. }) {
+            self.platform.devices.lpc.route_pirqs(layout::PIRQ_IRQS);
+        }
         let mem = &mut self.platform.board.mem;
         let rsdp = match scenario.guest {
             Guest::Rom { .. } => None,
-            Guest::Demo | Guest::Debian { .. } | Guest::Kernel { .. } | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
+            Guest::Demo | Guest::Debian { .. } | Guest::Kernel { .. } | Guest::Flat { .. } => {
+                Some(acpi::write(mem, &described)?)
+            }
         };
         let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot };
         let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;

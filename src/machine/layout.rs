@@ -41,6 +41,8 @@ pub struct Wire {
 
 /// PIRQA, which the network card's INTA is wired to, on the I/O APIC (ICH9: PIRQA-H are pins 16-23).
 pub const PIRQA_GSI: u8 = 16;
+/// Which 8259 inputs firmware leads PIRQA-D to.
+pub const PIRQ_IRQS: [u8; 4] = [11, 10, 11, 10];
 
 /// Where a chip's own pin leads; `None` for PCI interrupt pins, which the LPC bridge routes, and for loose ends.
 pub fn wire(slot: Slot, pin: Pin) -> Option<Wire> {

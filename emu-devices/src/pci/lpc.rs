@@ -23,6 +23,13 @@ pub struct LpcBridge {
 }
 
 impl LpcBridge {
+    /// Leads PIRQA-D to 8259 inputs, as firmware does.
+    pub fn route_pirqs(&mut self, irqs: [u8; 4]) {
+        for (pirq, irq) in (0..).zip(irqs) {
+            self.config.preset(spec::LPC_PIRQA + pirq, Width::B1, u32::from(irq));
+        }
+    }
+
     /// With the ACPI ports at `pm_base` (a multiple of 128; `None` leaves them off): what firmware would have written.
     #[must_use]
     pub fn new(pm_base: Option<u16>) -> Self {
