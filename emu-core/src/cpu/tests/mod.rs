@@ -2,10 +2,12 @@
 
 mod debug;
 mod engine;
+mod far;
 mod general;
 mod guest;
 mod interrupt;
 mod paging;
+mod segments;
 mod wakeup;
 
 use super::control::cr0;
