@@ -122,7 +122,7 @@ impl Cpu {
         if selector.is_null() || selector.0 & 4 != 0 {
             return Err(refuse(error));
         }
-        let tss = self.descriptor(bus, selector, refuse)?;
+        let tss = self.descriptor(bus, selector, refuse).map_err(|fault| fault.with_ext(ext))?;
         let wanted: [u8; 2] = match reason {
             Reason::Return => [kind::TSS_BUSY, kind::TSS16_BUSY],
             Reason::Jump | Reason::Call | Reason::Interrupt => [kind::TSS, kind::TSS16],
@@ -312,7 +312,7 @@ impl Cpu {
         if selector.0 & 4 != 0 {
             return Err(wrong);
         }
-        let table = self.descriptor(bus, selector, Fault::ts)?;
+        let table = self.descriptor(bus, selector, Fault::ts).map_err(|fault| fault.with_ext(ext))?;
         if table.is_segment() || table.kind() != kind::LDT || !table.present() {
             return Err(wrong);
         }

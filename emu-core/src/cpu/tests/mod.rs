@@ -6,8 +6,10 @@ mod far;
 mod general;
 mod guest;
 mod interrupt;
+mod iret;
 mod paging;
 mod segments;
+mod task;
 mod wakeup;
 
 use super::control::cr0;
