@@ -115,17 +115,20 @@ fn bzimage(payload: &[u8]) -> Vec<u8> {
 }
 
 /// The same bytes in every way that is unpacked here.
-fn packed(plain: &[u8]) -> [(&'static str, Vec<u8>); 4] {
+fn packed(plain: &[u8]) -> [(&'static str, Vec<u8>); 5] {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(plain).unwrap();
     let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     xz.write_all(plain).unwrap();
+    let block = lz4_flex::block::compress(plain);
+    let lz4 = [&[0x02, 0x21, 0x4c, 0x18][..], &(block.len() as u32).to_le_bytes(), &block, &[0; 4]].concat();
     let zstd = ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest);
     [
         ("nothing", plain.to_vec()),
         ("gzip", gzip.finish().unwrap()),
         ("xz", xz.finish().unwrap()),
         ("zstd", zstd),
+        ("LZ4", lz4),
     ]
 }
 
@@ -152,10 +155,10 @@ fn a_bzimage_starts_at_its_64_bit_entry_or_unpacked() {
 
 #[test]
 fn a_payload_that_cannot_be_unpacked_is_named_with_its_place() {
-    let [_, (_, gzip), (_, xz), (_, zstd)] = packed(&elf32(3 * MIB as u32, &[0xf4; 64]));
+    let [_, (_, gzip), (_, xz), (_, zstd), (_, lz4)] = packed(&elf32(3 * MIB as u32, &[0xf4; 64]));
     for (payload, words) in [
         (b"BZh91AY".to_vec(), "compressed with bzip2"),
-        (vec![0x02, 0x21, 0x4c, 0x18, 0], "compressed with LZ4"),
+        (lz4[..lz4.len() - 20].to_vec(), "goes beyond the end"),
         (b"hello".to_vec(), "neither ELF nor compressed"),
         (gzip[..30].to_vec(), "damaged"),
         (xz[..30].to_vec(), "damaged"),
