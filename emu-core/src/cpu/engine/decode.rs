@@ -90,7 +90,7 @@ impl Cpu {
                 }
                 break;
             }
-            let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
+            let too_long = is_too_long(&insn, mode, &bytes[at..]);
             builder.push(&insn, decoder.position(), too_long, &self.config.cost);
             if insn.is_invalid() || ends_block(&insn) {
                 builder.ended = true;
@@ -124,7 +124,7 @@ impl Cpu {
         let mut decoder =
             Decoder::with_ip(self.engine.mode.bits(), &bytes[..head + INSN_MAX], gpa.page_offset(), options);
         let insn = decoder.decode();
-        let too_long = insn.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes;
+        let too_long = is_too_long(&insn, self.engine.mode, &bytes);
         builder.push(&insn, head, too_long, &self.config.cost);
         builder.ended = insn.is_invalid() || ends_block(&insn);
         builder.crossing = true;
@@ -184,6 +184,17 @@ impl Builder {
             links: [Cell::new(BlockCache::no_link()), Cell::new(BlockCache::no_link())],
         }
     }
+}
+
+/// Whether what did not decode goes on behind its fifteenth byte. Given as many the decoder calls it merely invalid; given
+/// one less it misses the rest.
+fn is_too_long(insn: &Instruction, mode: ModeKey, bytes: &[u8]) -> bool {
+    if !insn.is_invalid() || insn.len() < INSN_MAX {
+        return false;
+    }
+    let mut decoder = Decoder::new(mode.bits(), &bytes[..INSN_MAX - 1], DecoderOptions::NONE);
+    decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 /// More than 15 bytes: #GP(0) (SDM vol. 2A, 2.3.11).

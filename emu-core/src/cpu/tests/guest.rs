@@ -212,6 +212,8 @@ impl Guest {
                 self.bus.put(TSS + 8 + level * 8, &selector.to_le_bytes());
             }
         }
+        // No map of ports.
+        self.bus.put(TSS + 0x66, &[0x68, 0]);
         let tss = SystemSegment {
             selector: sel::TSS,
             base: TSS,

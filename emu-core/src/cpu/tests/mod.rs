@@ -1,5 +1,6 @@
 //! The processor's tests: programs in machine code on a bus of memory and nothing else.
 
+mod calls;
 mod debug;
 mod engine;
 mod far;
@@ -8,6 +9,7 @@ mod guest;
 mod interrupt;
 mod iret;
 mod paging;
+mod privilege;
 mod segments;
 mod task;
 mod wakeup;
