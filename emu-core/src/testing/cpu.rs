@@ -17,6 +17,8 @@ pub struct FlatBus {
     pub attention: Option<Attention>,
     /// Vector that the next acknowledge answers.
     pub vector: u8,
+    /// It answers none: INTR has gone.
+    pub gone: bool,
     /// OUTs: port, width, value.
     pub out: Vec<(u16, Width, u32)>,
     /// Stores to where there is no memory: address, width, value.
@@ -39,6 +41,7 @@ impl FlatBus {
             mem: PhysMem::new(bytes).expect("guest memory"),
             attention: None,
             vector: 0,
+            gone: false,
             out: Vec::new(),
             stores: Vec::new(),
             records: Vec::new(),
@@ -98,7 +101,7 @@ impl CpuBus for FlatBus {
 
     fn acknowledge(&mut self, _: Stamp) -> Option<(u8, Option<RecordId>)> {
         self.attention = None;
-        Some((self.vector, None))
+        (!self.gone).then_some((self.vector, None))
     }
 
     fn apic_msr_read(&mut self, _: Stamp, _: u32) -> Result<u64, ApicGp> {

@@ -193,7 +193,7 @@ fn is_too_long(insn: &Instruction, mode: ModeKey, bytes: &[u8]) -> bool {
         return false;
     }
     let mut decoder = Decoder::new(mode.bits(), &bytes[..INSN_MAX - 1], DecoderOptions::NONE);
-    decoder.decode();
+    decoder.decode_out(&mut Instruction::default());
     decoder.last_error() == DecoderError::NoMoreBytes
 }
 

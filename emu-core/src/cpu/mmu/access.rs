@@ -9,7 +9,7 @@ use super::walk::Access;
 use crate::access::Width;
 use crate::addr::{Gpa, Lin, PAGE_SIZE};
 use crate::cpu::regs::Seg;
-use crate::cpu::{Cpu, CpuBus, Fault};
+use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 
 /// What an instruction is about to do with its operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,8 +222,9 @@ impl Cpu {
             return Ok(Pieces { first, split: len, second: first });
         }
         let mut next = lin.page_base().plus(PAGE_SIZE);
-        if !self.long_mode() {
-            next = Lin(next.0 & 0xffff_ffff);
+        // 32-bit code's addresses wrap; those that long mode itself makes may lie anywhere.
+        if next.0 == 1 << 32 && self.code_size() != CodeSize::Bits64 {
+            next = Lin(0);
         }
         let second = self.translate_data(bus, next, access, context)?;
         Ok(Pieces { first, split: room, second })
@@ -249,10 +250,7 @@ impl Cpu {
             self.install_fast(bus, index, &entry, access, context);
             return Ok(entry.gpa.plus(lin.page_offset()));
         }
-        debug_assert!(
-            self.code_size() != crate::cpu::CodeSize::Bits64 || is_canonical(lin.0),
-            "checked by `linear`"
-        );
+        debug_assert!(self.code_size() != CodeSize::Bits64 || is_canonical(lin.0), "checked by `linear`");
         let entry = self.walk(bus, lin, access, context)?;
         self.mmu.has_large |= entry.size_log2 > 12;
         self.mmu.data[index] = Some(entry);

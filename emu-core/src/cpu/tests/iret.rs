@@ -236,7 +236,7 @@ fn check_change(case: &Change<'_>) {
         let mut guest = Guest::new(Mode::Long, case.cpl, case.program);
         let (code, data) = if case.cpl == 0 { (CODE64, DATA) } else { (USER64, USER_DATA) };
         // TF would step; it is among what every level may change.
-        let loaded = if ones { u64::MAX & !TF & !(VIF | VIP) } else { 0 };
+        let loaded = if ones { !(TF | VIF | VIP) } else { 0 };
         let loaded = if case.may & VIP != 0 && ones { loaded | VIF | VIP } else { loaded };
         if returns {
             guest.push(B8, &[TO, code, loaded, OUTER, data]);

@@ -2,12 +2,12 @@
 //! across pages, and what the TLB may go on serving. SDM vol. 3A, 4.3 to 4.10.
 
 use super::CODE;
-use super::guest::{Guest, INNER_STACK, Mode, segment};
+use super::guest::{Guest, INNER_STACK, Mode, segment, sel};
 use crate::access::Width::{B1, B4, B8};
 use crate::addr::Gpa;
 use crate::cpu::control::{cr0, cr4, efer};
 use crate::cpu::flags::bit::{AC, ONE};
-use crate::cpu::regs::{RAX, RBX, RSP, TableRegister};
+use crate::cpu::regs::{RAX, RBX, RSP, Seg, TableRegister};
 use crate::cpu::{CpuState, Fault};
 use crate::trace::TraceEvent;
 
@@ -205,7 +205,6 @@ impl Access {
 /// What decides over an access.
 #[derive(Clone, Copy, Debug)]
 struct Rules {
-    paging: Paging,
     user_mode: bool,
     wp: bool,
     smep: bool,
@@ -224,7 +223,7 @@ fn expected(rules: &Rules, access: Access) -> Option<u32> {
         // Supervisor-mode accesses.
         (Access::Read, false) => !(user_page && rules.smap && !rules.ac),
         (Access::Write, false) => (writable || !rules.wp) && !(user_page && rules.smap && !rules.ac),
-        (Access::Fetch, false) => !xd && !(user_page && rules.smep),
+        (Access::Fetch, false) => !(xd || user_page && rules.smep),
         // User-mode accesses.
         (Access::Read, true) => user_page,
         (Access::Write, true) => user_page && writable,
@@ -276,7 +275,6 @@ fn every_combination_of_rights_and_controls_decides_as_the_manual_says() {
                 for n in 0..256u32 {
                     let legacy = paging == Paging::Legacy;
                     let rules = Rules {
-                        paging,
                         user_mode: cpl == 3,
                         wp: bits(n, 0),
                         smep: bits(n, 1),
@@ -862,6 +860,18 @@ fn long_mode_is_entered_and_left_by_its_rules() {
     guest.cpu.set_gpr(RAX, cr0::PE | cr0::ET);
     guest.step();
     assert_eq!(guest.exceptions(), [(13, Some(0))]);
+}
+
+#[test]
+fn compatibility_mode_wraps_at_four_gigabytes() {
+    // mov eax, es:[ebx] with ES based 16 bytes below the end: two bytes of nothing, two from address 0.
+    let mut guest = Guest::new(Mode::Compatibility, 0, &[0x26, 0x8b, 0x03]);
+    guest.describe(sel::FREE, segment(0xffff_fff0, 0xff, 0x93, 0x4));
+    guest.load(Seg::Es, sel::FREE);
+    guest.cpu.set_gpr(RBX, 0xe);
+    guest.bus.put(0, &[0x34, 0x12]);
+    guest.step();
+    assert_eq!((guest.exceptions(), guest.cpu.gpr(RAX)), (vec![], 0x1234_ffff));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::CODE;
 use super::guest::{
     GDT_LIMIT, Guest, INNER_STACK, LDT, Mode, TSS, TSS2, flag, flat, gate, kind, segment, sel,
 };
-use crate::access::Width::{self, B1, B2, B4};
+use crate::access::Width::{B1, B2, B4};
 use crate::cpu::Attention;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::flags::bit::{CF, IF, NT, ONE, RF, VM};
@@ -422,14 +422,12 @@ fn a_task_may_be_a_virtual_8086_one() {
 #[test]
 fn a_switch_that_cannot_reach_its_states_changes_nothing() {
     // The second TSS lies in a page that is not there.
-    for width in [Width::B4] {
-        let mut guest = guest(&far(JMP, FREE));
-        guest.write(0x10_2000, width, 0x87);
-        guest.cpu.set_control(cr0::PE | cr0::PG, 0x10_2000, cr4::PSE, 0);
-        guest.describe(FREE, segment(0x40_0000, 0x67, kind::TSS, 0));
-        guest.step();
-        assert_eq!(guest.exceptions().first().map(|fault| fault.0), Some(14));
-        assert_eq!((busy(&guest), guest.stack(B4, 2)[1]), ((true, false), CODE));
-        assert_eq!(guest.read(TSS + field::EIP, B4), 0, "nothing is saved");
-    }
+    let mut guest = guest(&far(JMP, FREE));
+    guest.write(0x10_2000, B4, 0x87);
+    guest.cpu.set_control(cr0::PE | cr0::PG, 0x10_2000, cr4::PSE, 0);
+    guest.describe(FREE, segment(0x40_0000, 0x67, kind::TSS, 0));
+    guest.step();
+    assert_eq!(guest.exceptions().first().map(|fault| fault.0), Some(14));
+    assert_eq!((busy(&guest), guest.stack(B4, 2)[1]), ((true, false), CODE));
+    assert_eq!(guest.read(TSS + field::EIP, B4), 0, "nothing is saved");
 }

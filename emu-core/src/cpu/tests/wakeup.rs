@@ -250,8 +250,14 @@ fn cr8_is_the_task_priority_in_four_bits() {
 
 #[test]
 fn an_interrupt_that_has_gone_is_no_interrupt() {
-    // The stack pointer shows that nothing was pushed when the flag was clear.
-    let mut guest = after(&[0xfa, 0x90, 0x90], 1, Attention::Interrupt);
-    guest.run(2);
-    assert_eq!((guest.cpu.gpr(4), guest.in_handler()), (STACK, None));
+    // The controller has nothing to say at the acknowledge cycle: a running processor goes on, a halted one sleeps on.
+    for (program, rip, activity) in
+        [(&[0x90; 4][..], 3, Activity::Running), (&[0xf4, 0x90], 1, Activity::Halted)]
+    {
+        let mut guest = after(program, 1, Attention::Interrupt);
+        guest.bus.gone = true;
+        guest.run(2);
+        assert_eq!((guest.cpu.rip(), guest.cpu.activity()), (CODE + rip, activity));
+        assert_eq!((guest.cpu.gpr(4), guest.bus.attention), (STACK, None));
+    }
 }
