@@ -63,137 +63,98 @@ const INT_GATE_3: u64 = gate(kind::INTERRUPT + kind::DPL3, sel::CODE32, handler(
 #[test]
 fn frames_of_legacy_modes_lie_as_the_figures_show() {
     let [inner, ring1, _] = INNER_STACK;
-    let cases: &[Delivery<'_>] = &[
+    let (code16, code32) = (u64::from(sel::CODE16), u64::from(sel::CODE32));
+    let (user, data) = (u64::from(sel::USER_CODE32), u64::from(sel::USER_DATA32));
+    let dpl3 = |kind: u8, code| Some(gate(kind + kind::DPL3, code, handler(0x40), 0));
+    let trap = |code, vector| Some(gate(kind::TRAP, code, handler(vector), 0));
+    let from_user = [CODE + 2, user, TRAP_FLAGS, STACK, data];
+    let in_words = [2, user, TRAP_FLAGS, STACK & 0xffff, data];
+    let (real, p16, p32) = (Mode::Real, Mode::Protected16, Mode::Protected32);
+    let int = (INT_40, 0x40);
+    let ud = (UD2, 6);
+    for ((mode, cpl), gate, (program, vector), frame, handler, flags) in [
         // Real mode: FLAGS, CS, IP in words; IF is cleared whatever "gate" there is, NT stays.
-        Delivery {
-            mode: Mode::Real,
-            cpl: 0,
-            gate: None,
-            program: INT_40,
-            vector: 0x40,
-            frame: (B2, &[2, 0xf00d, TRAP_FLAGS]),
-            handler: (0, 0, 0x7ffa),
-            flags: NT,
-        },
-        Delivery {
-            mode: Mode::Real,
-            cpl: 0,
-            gate: None,
-            program: UD2,
-            vector: 6,
-            frame: (B2, &[0, 0xf00d, FAULT_FLAGS & 0xffff]),
-            handler: (0, 0, 0x7ffa),
-            flags: NT,
-        },
-        // A 16-bit gate from 16-bit code.
-        Delivery {
-            mode: Mode::Protected16,
-            cpl: 0,
-            gate: None,
-            program: INT_40,
-            vector: 0x40,
-            frame: (B2, &[2, sel::CODE16 as u64, TRAP_FLAGS]),
-            handler: (sel::CODE16, sel::DATA16, 0x7ffa),
-            flags: 0,
-        },
-        // A 32-bit gate from 16-bit code: dwords, on the 16-bit stack.
-        Delivery {
-            mode: Mode::Protected16,
-            cpl: 0,
-            gate: Some(gate(kind::TRAP, sel::CODE32, handler(0x40), 0)),
-            program: INT_40,
-            vector: 0x40,
-            frame: (B4, &[2, sel::CODE16 as u64, TRAP_FLAGS]),
-            handler: (sel::CODE32, sel::DATA16, 0x7ff4),
-            flags: IF,
-        },
-        // 32-bit gates of the same privilege: interrupt and trap.
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 0,
-            gate: None,
-            program: INT_40,
-            vector: 0x40,
-            frame: (B4, &[CODE + 2, sel::CODE32 as u64, TRAP_FLAGS]),
-            handler: (sel::CODE32, sel::DATA32, STACK - 12),
-            flags: 0,
-        },
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 0,
-            gate: Some(gate(kind::TRAP, sel::CODE32, handler(6), 0)),
-            program: UD2,
-            vector: 6,
-            frame: (B4, &[CODE, sel::CODE32 as u64, FAULT_FLAGS]),
-            handler: (sel::CODE32, sel::DATA32, STACK - 12),
-            flags: IF,
-        },
-        // An error code on top.
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 0,
-            gate: None,
-            program: &[0x66, 0xb8, 0xff, 0x0f, 0x8e, 0xd8],
-            vector: 13,
-            frame: (B4, &[0x0ffc, CODE + 4, sel::CODE32 as u64, FAULT_FLAGS]),
-            handler: (sel::CODE32, sel::DATA32, STACK - 16),
-            flags: 0,
-        },
+        ((real, 0), None, int, (B2, &[2, 0xf00d, TRAP_FLAGS][..]), (0, 0, 0x7ffa), NT),
+        ((real, 0), None, ud, (B2, &[0, 0xf00d, TRAP_FLAGS]), (0, 0, 0x7ffa), NT),
+        // A 16-bit gate from 16-bit code, and a 32-bit one: dwords, on the 16-bit stack.
+        ((p16, 0), None, int, (B2, &[2, code16, TRAP_FLAGS]), (sel::CODE16, sel::DATA16, 0x7ffa), 0),
+        (
+            (p16, 0),
+            trap(sel::CODE32, 0x40),
+            int,
+            (B4, &[2, code16, TRAP_FLAGS]),
+            (sel::CODE32, sel::DATA16, 0x7ff4),
+            IF,
+        ),
+        // 32-bit gates of the same level: interrupt and trap.
+        (
+            (p32, 0),
+            None,
+            int,
+            (B4, &[CODE + 2, code32, TRAP_FLAGS]),
+            (sel::CODE32, sel::DATA32, STACK - 12),
+            0,
+        ),
+        (
+            (p32, 0),
+            trap(sel::CODE32, 6),
+            ud,
+            (B4, &[CODE, code32, FAULT_FLAGS]),
+            (sel::CODE32, sel::DATA32, STACK - 12),
+            IF,
+        ),
         // Inward: SS and ESP as well, on the stack out of the TSS.
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 3,
-            gate: Some(INT_GATE_3),
-            program: INT_40,
-            vector: 0x40,
-            frame: (B4, &[CODE + 2, USER32 as u64, TRAP_FLAGS, STACK, sel::USER_DATA32 as u64]),
-            handler: (sel::CODE32, sel::DATA32, inner - 20),
-            flags: 0,
-        },
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 3,
-            gate: Some(gate(kind::TRAP + kind::DPL3, sel::CODE1, handler(0x40), 0)),
-            program: INT_40,
-            vector: 0x40,
-            frame: (B4, &[CODE + 2, USER32 as u64, TRAP_FLAGS, STACK, sel::USER_DATA32 as u64]),
-            handler: (sel::CODE1, sel::DATA1, ring1 - 20),
-            flags: IF,
-        },
+        (
+            (p32, 3),
+            dpl3(kind::INTERRUPT, sel::CODE32),
+            int,
+            (B4, &from_user),
+            (sel::CODE32, sel::DATA32, inner - 20),
+            0,
+        ),
+        (
+            (p32, 3),
+            dpl3(kind::TRAP, sel::CODE1),
+            int,
+            (B4, &from_user),
+            (sel::CODE1, sel::DATA1, ring1 - 20),
+            IF,
+        ),
         // A 16-bit gate from a program: everything in words.
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 3,
-            gate: Some(gate(kind::INTERRUPT16 + kind::DPL3, sel::CODE32, handler(0x40), 0)),
-            program: INT_40,
-            vector: 0x40,
-            frame: (B2, &[2, USER32 as u64, TRAP_FLAGS, STACK & 0xffff, sel::USER_DATA32 as u64]),
-            handler: (sel::CODE32, sel::DATA32, inner - 10),
-            flags: 0,
-        },
-        // Conforming code keeps privilege and stack.
-        Delivery {
-            mode: Mode::Protected32,
-            cpl: 3,
-            gate: Some(gate(kind::TRAP16 + kind::DPL3, sel::CONFORMING, handler(0x40), 0)),
-            program: INT_40,
-            vector: 0x40,
-            frame: (B2, &[2, USER32 as u64, TRAP_FLAGS]),
-            handler: (sel::CONFORMING | 3, sel::USER_DATA32, STACK - 6),
-            flags: IF,
-        },
-    ];
-    for case in cases {
-        // The case with an error code loads AX first.
-        if case.vector == 13 {
-            let mut guest = Guest::new(case.mode, case.cpl, case.program);
-            guest.cpu.set_rflags(ONE | IF | NT);
-            guest.run(2);
-            assert_eq!((guest.in_handler(), guest.stack(B4, 4)), (Some(13), case.frame.1.to_vec()));
-            assert_eq!(guest.cpu.gpr(RSP), case.handler.2);
-        } else {
-            check(case);
-        }
+        (
+            (p32, 3),
+            dpl3(kind::INTERRUPT16, sel::CODE32),
+            int,
+            (B2, &in_words),
+            (sel::CODE32, sel::DATA32, inner - 10),
+            0,
+        ),
+        // Conforming code keeps level and stack.
+        (
+            (p32, 3),
+            dpl3(kind::TRAP16, sel::CONFORMING),
+            int,
+            (B2, &in_words[..3]),
+            (sel::CONFORMING | 3, sel::USER_DATA32, STACK - 6),
+            IF,
+        ),
+    ] {
+        check(&Delivery { mode, cpl, gate, program, vector, frame, handler, flags });
+    }
+}
+
+#[test]
+fn an_error_code_lies_on_top_of_the_frame() {
+    for (mode, cpl, width, below) in
+        [(Mode::Protected16, 0, B2, 8), (Mode::Protected32, 0, B4, 16), (Mode::Protected32, 3, B4, 24)]
+    {
+        let mut guest = Guest::new(mode, cpl, MOV_DS_AX);
+        guest.cpu.set_gpr(RAX, 0xfff7);
+        let (cs, rip) = (u64::from(guest.cs_ss().0), guest.cpu.rip());
+        let top = if cpl == 0 { guest.cpu.gpr(RSP) } else { INNER_STACK[0] };
+        guest.step();
+        assert_eq!((guest.in_handler(), guest.cpu.gpr(RSP)), (Some(13), top - below), "{mode:?} {cpl}");
+        assert_eq!(guest.stack(width, 3), [0xfff4, rip, cs]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The processor's tests: programs in machine code on a bus of memory and nothing else.
 
 mod calls;
+mod control;
 mod debug;
 mod engine;
 mod far;
@@ -8,10 +9,12 @@ mod general;
 mod guest;
 mod interrupt;
 mod iret;
+mod mapped;
 mod paging;
 mod privilege;
 mod segments;
 mod task;
+mod tlb;
 mod wakeup;
 
 use super::control::cr0;
