@@ -6,8 +6,13 @@ use crate::guests::{Flavour, debian};
 use clap::Args;
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "Examples:
+  glassbox guest debian && glassbox run debian
+  glassbox guest debian --flavour rt --update";
+
 /// Arguments of `guest`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct GuestArgs {
     /// Which guest
     #[arg(value_enum)]
@@ -15,12 +20,21 @@ pub(super) struct GuestArgs {
     /// Which of its kernels
     #[arg(long, value_enum, default_value_t)]
     flavour: Flavour,
-    /// Kernel modules to load, comma-separated
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "e1000")]
-    modules: Vec<String>,
+    /// Kernel modules to load, comma-separated [default: the card's driver]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    modules: Option<Vec<String>>,
     /// Where packages and what is made from them are kept [default: $GLASSBOX_CACHE, else in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Ask apt for newer packages than those in use
+    #[arg(long, conflicts_with = "kernel_deb")]
+    update: bool,
+    /// Take the kernel from this linux-image package instead of asking apt
+    #[arg(long, value_name = "FILE", requires = "busybox_deb")]
+    kernel_deb: Option<PathBuf>,
+    /// Take busybox from this busybox-static package
+    #[arg(long, value_name = "FILE", requires = "kernel_deb")]
+    busybox_deb: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -34,9 +48,17 @@ pub(super) fn tell(what: &str) {
     eprintln!("glassbox: {what}");
 }
 
+/// `glassbox guest`.
 pub(super) fn guest(args: &GuestArgs) -> Result<u8, Error> {
-    let made = match args.name {
-        Name::Debian => debian::prepare(args.flavour, &args.modules, args.cache.as_deref(), tell)?,
+    let flavour = args.flavour;
+    let modules = args.modules.clone().unwrap_or_else(|| flavour.modules());
+    let cache = args.cache.as_deref();
+    let made = match (args.name, &args.kernel_deb, &args.busybox_deb) {
+        (Name::Debian, Some(kernel), Some(busybox)) => {
+            debian::bring(flavour, &modules, cache, [kernel, busybox], tell)?
+        }
+        (Name::Debian, ..) if args.update => debian::update(flavour, &modules, cache, tell)?,
+        (Name::Debian, ..) => debian::prepare(flavour, &modules, cache, tell)?,
     };
     let (kernel, initrd) = (made.kernel.display(), made.initrd.display());
     print(&format!("{}\n--kernel {kernel}\n--initrd {initrd}\n", made.version))?;

@@ -43,13 +43,19 @@ pub(super) fn candidate(package: &str) -> Result<String, GuestError> {
     })
 }
 
-/// The package's file in `folder`, downloaded if it is not there yet.
-pub(super) fn download(package: &str, version: &str, folder: &Path) -> Result<PathBuf, GuestError> {
+/// The package's file in `folder`, downloaded if it is not there yet; `told` hears of that.
+pub(super) fn download(
+    package: &str,
+    version: &str,
+    folder: &Path,
+    told: impl FnOnce(),
+) -> Result<PathBuf, GuestError> {
     // Colons are spelled so in the names that apt gives to files.
     let start = format!("{package}_{}_", version.replace(':', "%3a"));
     if let Some(path) = find(folder, &start)? {
         return Ok(path);
     }
+    told();
     // Downloaded beside, so that what is in the folder is whole.
     let partial = folder.join(format!("partial-{}", std::process::id()));
     std::fs::create_dir_all(&partial).map_err(GuestError::file(&partial))?;

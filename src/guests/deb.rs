@@ -10,8 +10,29 @@ pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// No file that is wanted from a package is larger.
 const FILE_MAX: u64 = 256 << 20;
+/// No package unpacks to more.
+const UNPACKED_MAX: u64 = 4 << 30;
 
-/// Takes those files out of a package that `wanted` says by their paths.
+/// Name and version of a package, from its file's name: `name_version_architecture.deb`.
+pub(super) fn identity(package: &Path) -> Result<(String, String), GuestError> {
+    let refuse = || GuestError::Package {
+        path: package.to_owned(),
+        place: "its name".to_owned(),
+        reason: "not of the form NAME_VERSION_ARCHITECTURE.deb".to_owned(),
+    };
+    let file = package.file_name().and_then(|name| name.to_str()).ok_or_else(refuse)?;
+    let mut parts = file.strip_suffix(".deb").ok_or_else(refuse)?.split('_');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        // Colons are spelled so in the names that apt gives to files.
+        (Some(name), Some(version), Some(_), None) if !name.is_empty() && !version.is_empty() => {
+            Ok((name.to_owned(), version.replace("%3a", ":")))
+        }
+        _ => Err(refuse()),
+    }
+}
+
+/// Takes those files out of a package that `wanted` says by their paths. All of it is read, so that its checksums are looked
+/// at even if what is wanted comes first.
 pub(super) fn extract(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Files, GuestError> {
     let file = File::open(package).map_err(GuestError::file(package))?;
     let broken = |place: &str, reason: String| GuestError::Package {
@@ -46,7 +67,8 @@ fn decompress<'a>(compression: &str, data: impl Read + 'a) -> Result<Box<dyn Rea
 
 fn files(tar: impl Read, wanted: impl Fn(&str) -> bool) -> std::io::Result<Files> {
     let mut files = Vec::new();
-    for entry in tar::Archive::new(tar).entries()? {
+    let mut archive = tar::Archive::new(tar.take(UNPACKED_MAX));
+    for entry in archive.entries()? {
         let entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.trim_start_matches("./");
@@ -60,6 +82,8 @@ fn files(tar: impl Read, wanted: impl Fn(&str) -> bool) -> std::io::Result<Files
             files.push((path.to_owned(), bytes));
         }
     }
+    // The last checksum lies behind the archive's end.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
     Ok(files)
 }
 
@@ -112,6 +136,47 @@ mod tests {
             let bytes = package(&[("./boot/vmlinuz", b"kernel"), ("./usr/share/doc", b"text")], compression);
             let files = extract_from(&bytes).unwrap();
             assert_eq!(files, [("boot/vmlinuz".to_owned(), b"kernel".to_vec())], "{compression}");
+        }
+    }
+
+    #[test]
+    fn a_bit_flipped_behind_the_last_file_is_noticed() {
+        let mut bytes = package(&[("./boot/vmlinuz", b"kernel")], ".xz");
+        // Inside of the xz index, which counts what came before.
+        let index = bytes.len() - 20;
+        bytes[index] ^= 4;
+        let error = extract_from(&bytes).unwrap_err().to_string();
+        assert!(error.contains("data.tar.xz"), "{error}");
+    }
+
+    #[test]
+    fn a_package_cut_anywhere_is_refused() {
+        let contents: Vec<u8> =
+            (0..9000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+        for compression in ["", ".xz", ".zst"] {
+            let whole = package(&[("./boot/vmlinuz", &contents)], compression);
+            for len in [0, 7, 40, 71, 100, 140, 1000, whole.len() / 2, whole.len() - 2000] {
+                assert!(extract_from(&whole[..len]).is_err(), "{compression}: {len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_package_is_identified_by_its_name() {
+        for (name, expected) in [
+            ("busybox-static_1%3a1.35.0-4+b1_amd64.deb", Some(("busybox-static", "1:1.35.0-4+b1"))),
+            (
+                "/tmp/linux-image-6.1.0-48-amd64_6.1.172-1_amd64.deb",
+                Some(("linux-image-6.1.0-48-amd64", "6.1.172-1")),
+            ),
+            ("kernel.deb", None),
+            ("a_b_c_d.deb", None),
+            ("a__c.deb", None),
+            ("a_1_amd64.rpm", None),
+        ] {
+            let identity = identity(Path::new(name)).ok();
+            let identity = identity.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
+            assert_eq!(identity, expected, "{name}");
         }
     }
 

@@ -13,14 +13,17 @@ pub use demo::DEMO_ELF;
 
 use std::path::PathBuf;
 
+/// What to do where apt does not help.
+const OTHER_WAYS: &str = "The guest `debian` is made from packages that apt-get downloads. Without apt or network, bring them:
+  glassbox guest debian --kernel-deb linux-image-6.1.0-NN-amd64_*.deb --busybox-deb busybox-static_*.deb
+Or boot a kernel and an initial RAM disk of your own, which any Linux has as /boot/vmlinuz-* and /boot/initrd.img-*:
+  glassbox run --kernel FILE --initrd FILE --append 'console=ttyS0 intel_iommu=on'";
+
 /// Why a guest can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// There is no apt, or it has no such package.
-    #[error(
-        "{what}: {reason}\nThe guest `debian` is made from packages that apt-get downloads. On a host without it, \
-         give a kernel and an initial RAM disk of your own: glassbox run --kernel FILE --initrd FILE --append TEXT"
-    )]
+    #[error("{what}: {reason}\n{OTHER_WAYS}")]
     Apt {
         /// What was tried.
         what: String,

@@ -2,9 +2,10 @@
 
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection};
+use std::io::{self, Read};
 
 /// A module's name as `modprobe` compares them.
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -15,13 +16,19 @@ pub(super) fn name(path: &str) -> Option<String> {
     Some(normal(stem))
 }
 
+/// No module is larger.
+const MODULE_MAX: u64 = 64 << 20;
+
 /// The module itself, uncompressed.
-pub(super) fn unpack(path: &str, bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+pub(super) fn unpack(path: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     if !path.ends_with(".xz") {
         return Ok(bytes);
     }
     let mut plain = Vec::new();
-    std::io::Read::read_to_end(&mut lzma_rust2::XzReader::new(&bytes[..], false), &mut plain)?;
+    lzma_rust2::XzReader::new(&bytes[..], false).take(MODULE_MAX + 1).read_to_end(&mut plain)?;
+    if plain.len() as u64 > MODULE_MAX {
+        return Err(io::Error::other(format!("unpacks to more than {} MiB", MODULE_MAX >> 20)));
+    }
     Ok(plain)
 }
 
