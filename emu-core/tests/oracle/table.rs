@@ -22,6 +22,10 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::MMX,
     CpuidFeature::SSE,
     CpuidFeature::SSE2,
+    CpuidFeature::SSE3,
+    CpuidFeature::SSSE3,
+    CpuidFeature::SSE4_1,
+    CpuidFeature::SSE4_2,
     CpuidFeature::FXSR,
     CpuidFeature::FPU,
     CpuidFeature::FPU287,
@@ -112,6 +116,10 @@ fn host_has(feature: CpuidFeature) -> bool {
     match feature {
         CpuidFeature::MOVBE => is_x86_feature_detected!("movbe"),
         CpuidFeature::POPCNT => is_x86_feature_detected!("popcnt"),
+        CpuidFeature::SSE3 => is_x86_feature_detected!("sse3"),
+        CpuidFeature::SSSE3 => is_x86_feature_detected!("ssse3"),
+        CpuidFeature::SSE4_1 => is_x86_feature_detected!("sse4.1"),
+        CpuidFeature::SSE4_2 => is_x86_feature_detected!("sse4.2"),
         CpuidFeature::CMPXCHG16B => is_x86_feature_detected!("cmpxchg16b"),
         _ => true,
     }

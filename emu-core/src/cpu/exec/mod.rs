@@ -14,6 +14,10 @@ mod mmx;
 mod muldiv;
 mod operand;
 mod rotate;
+mod sse3;
+mod sse41_float;
+mod sse41_int;
+mod sse42;
 mod sse_compare;
 mod sse_convert;
 mod sse_float;
@@ -40,7 +44,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 22] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 26] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
@@ -49,6 +53,10 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 22] = [
     mmx::lookup,
     muldiv::lookup,
     rotate::lookup,
+    sse3::lookup,
+    sse41_float::lookup,
+    sse41_int::lookup,
+    sse42::lookup,
     sse_compare::lookup,
     sse_convert::lookup,
     sse_float::lookup,

@@ -141,3 +141,25 @@ pub(super) fn low<const BYTES: usize>(value: u128) -> u64 {
 pub(super) fn with_low<const BYTES: usize>(value: u128, lane: u64) -> u128 {
     value >> (BYTES * 8) << (BYTES * 8) | u128::from(lane) & ((1 << (BYTES * 8)) - 1)
 }
+
+/// Neighbours of the destination, then neighbours of the source, each pair to one lane.
+pub(super) fn packed_pairs<const BYTES: usize>(
+    cpu: &mut Cpu,
+    bus: &mut dyn CpuBus,
+    insn: &Instruction,
+    op: fn(&mut Env, u64, u64) -> u64,
+) -> Result<(), Fault> {
+    cpu.check_sse()?;
+    let source = cpu.read_xmm(bus, insn, 1)?;
+    let dest = insn.op0_register();
+    let old = cpu.xmm(dest);
+    let result = cpu.with_float(|env| {
+        let pairs = [old, source].into_iter().flat_map(|vector| {
+            let second = lanes::<BYTES>(vector).skip(1).step_by(2);
+            lanes::<BYTES>(vector).step_by(2).zip(second)
+        });
+        join::<BYTES>(pairs.map(|(a, b)| op(env, a, b)))
+    })?;
+    cpu.set_xmm(dest, result);
+    Ok(())
+}

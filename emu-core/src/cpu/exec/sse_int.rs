@@ -22,7 +22,12 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
     arithmetic(code).or_else(|| logic_and_compare(code)).or_else(|| packing(code)).or_else(|| shifts(code))
 }
 
-fn binary(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, op: Binary) -> Result<(), Fault> {
+pub(super) fn binary(
+    cpu: &mut Cpu,
+    bus: &mut dyn CpuBus,
+    insn: &Instruction,
+    op: Binary,
+) -> Result<(), Fault> {
     cpu.check_vector(insn)?;
     let source = cpu.read_vector(bus, insn, 1)?;
     let dest = insn.op0_register();
