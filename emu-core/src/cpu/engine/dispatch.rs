@@ -17,6 +17,7 @@ use crate::cpu::mmu::is_canonical;
 use crate::cpu::regs::{CODE_PAGE, ZERO};
 use crate::cpu::sem::{Fast, Flow, Sem};
 use crate::cpu::{Cpu, CpuBus, Fault};
+use iced_x86::{FlowControl, Instruction};
 
 /// Whether handlers call each other.
 const CHAINED: bool = cfg!(all(not(debug_assertions), target_arch = "x86_64"));
@@ -49,6 +50,7 @@ pub(super) fn step(cpu: &mut Cpu, block: *const Block, bus: &mut dyn CpuBus) -> 
     cpu.engine.position.ahead_cycles = 0;
     match result {
         Ok(()) => {
+            cpu.single_step &= !cpu.steps_branches() || branched(cpu, &block.cold[0].insn);
             cpu.rip = cpu.next_rip;
             true
         }
@@ -58,6 +60,20 @@ pub(super) fn step(cpu: &mut Cpu, block: *const Block, bus: &mut dyn CpuBus) -> 
             cpu.raise(bus, fault);
             false
         }
+    }
+}
+
+/// Whether an instruction just executed was a branch, and if it had a choice took it.
+fn branched(cpu: &Cpu, insn: &Instruction) -> bool {
+    match insn.flow_control() {
+        FlowControl::Next | FlowControl::Exception | FlowControl::XbeginXabortXend => false,
+        FlowControl::ConditionalBranch => cpu.next_rip != cpu.rip.wrapping_add(insn.len() as u64),
+        FlowControl::UnconditionalBranch
+        | FlowControl::IndirectBranch
+        | FlowControl::Return
+        | FlowControl::Call
+        | FlowControl::IndirectCall
+        | FlowControl::Interrupt => true,
     }
 }
 

@@ -13,6 +13,11 @@ use crate::cpu::{CodeSize, Cpu};
 pub(crate) const SINGLE_STEP: u64 = 1 << 14;
 /// DR6.BT: switch to a task whose TSS has T set.
 pub(super) const TASK_SWITCH: u64 = 1 << 15;
+/// DEBUGCTL: branch records, which do not exist, and steps by branches.
+pub(super) const LBR: u64 = 1 << 0;
+pub(super) const BTF: u64 = 1 << 1;
+/// DR7.GD.
+const GENERAL_DETECT: u64 = 1 << 13;
 /// DR7: L0 to G3.
 const ENABLES: u64 = 0xff;
 /// DR7: L0 to L3, and LE.
@@ -45,6 +50,18 @@ impl Breakpoint {
 }
 
 impl Cpu {
+    /// DEBUGCTL.BTF: TF traps after branches only.
+    pub(crate) fn steps_branches(&self) -> bool {
+        self.msrs.debugctl & BTF != 0
+    }
+
+    /// A debug exception is delivered: general detect, branch records and steps by branches are off in its handler (SDM
+    /// vol. 3B, 18.2.4, 18.4.1 and 18.4.4).
+    pub(super) fn enter_debug_handler(&mut self) {
+        self.dr[7] &= !GENERAL_DETECT;
+        self.msrs.debugctl &= !(LBR | BTF);
+    }
+
     fn breakpoints(&self) -> impl Iterator<Item = Breakpoint> {
         let dr = self.dr;
         (0..4).filter(move |n| dr[7] >> (2 * n) & 3 != 0).map(move |n| {

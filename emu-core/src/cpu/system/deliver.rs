@@ -169,8 +169,7 @@ impl Cpu {
             self.deliver_real(bus, event)?;
         }
         if event.vector == 1 && !matches!(event.source, Source::Software | Source::External) {
-            // General detect is disarmed for the handler (SDM vol. 3B, 18.2.4).
-            self.dr[7] &= !(1 << 13);
+            self.enter_debug_handler();
         }
         self.shadow = Shadow::None;
         self.activity = Activity::Running;

@@ -3,6 +3,7 @@
 //! Registers of the local APIC are asked for through the bus. What is not in the table raises #GP(0), which kernels
 //! expect where they probe.
 
+use super::debug::{BTF, LBR};
 use crate::cpu::mmu::PHYS_BITS;
 use crate::cpu::regs::Seg;
 use crate::cpu::{Cpu, CpuBus, Fault, is_canonical};
@@ -64,8 +65,8 @@ const MISC_ENABLE_WRITABLE: u64 = 1;
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 /// Microcode revision, in the upper half.
 const MICROCODE: u64 = 1 << 32;
-/// DEBUGCTL bits that are kept: LBR and BTF. Neither is modelled beyond being remembered.
-const DEBUGCTL_BITS: u64 = 3;
+/// DEBUGCTL bits that exist. LBR is only remembered: no branch records are announced.
+const DEBUGCTL_BITS: u64 = LBR | BTF;
 
 /// The values of those that are plain storage in the processor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,7 +275,10 @@ impl Cpu {
                 ok_if(value == 0)?;
                 msrs.mcg_status = 0;
             }
-            number::DEBUGCTL => msrs.debugctl = value & DEBUGCTL_BITS,
+            number::DEBUGCTL => {
+                ok_if(value & !DEBUGCTL_BITS == 0)?;
+                msrs.debugctl = value;
+            }
             number::MTRR_VARIABLE..number::MTRR_VARIABLE_END => {
                 let is_base = msr & 1 == 0;
                 ok_if(!is_base || is_memory_type(value as u8, false))?;

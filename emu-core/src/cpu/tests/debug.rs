@@ -184,6 +184,19 @@ fn system_calls_step_by_the_flag_they_leave() {
 }
 
 #[test]
+fn steps_may_be_of_branches_alone() {
+    // DEBUGCTL.BTF. nop ; jz + 0, not taken ; jmp + 0, a branch all the same
+    let mut guest = Guest::new(Mode::Long, 0, &[0x90, 0x74, 0x00, 0xeb, 0x00, 0x90, 0x90]);
+    let mut state = guest.cpu.state();
+    state.msrs.debugctl = 3;
+    state.rflags = ONE | TF;
+    guest.cpu.restore(state).unwrap();
+    guest.run(4);
+    assert_eq!((guest.in_handler(), guest.stack(B8, 1)[0], dr(&guest, 6)), (Some(1), CODE + 5, DR6 | BS));
+    assert_eq!(guest.cpu.state().msrs.debugctl, 0, "one trap, and it is off");
+}
+
+#[test]
 fn a_single_step_comes_before_an_interrupt() {
     let mut guest = Guest::new(Mode::Long, 0, NOPS);
     flags(&mut guest, TF | IF);

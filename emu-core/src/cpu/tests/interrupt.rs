@@ -357,6 +357,21 @@ fn a_vector_beyond_the_idt_is_general_protection() {
 }
 
 #[test]
+fn in_real_mode_too_the_table_has_an_end() {
+    for (limit, vector) in [(0x103, 0x40), (0x102, 13)] {
+        let mut guest = Guest::new(Mode::Real, 0, INT_40);
+        guest.cpu.set_idtr(TableRegister { base: IDT, limit });
+        guest.step();
+        assert_eq!((guest.in_handler(), guest.cpu.gpr(RSP)), (Some(vector), 0x7ffa), "no error code");
+    }
+    // Without room for #GP and #DF it shuts down.
+    let mut guest = Guest::new(Mode::Real, 0, INT_40);
+    guest.cpu.set_idtr(TableRegister { base: IDT, limit: 0x1f });
+    guest.step();
+    assert_eq!(guest.cpu.activity(), Activity::Shutdown);
+}
+
+#[test]
 fn handlers_of_64_bit_gates_must_be_canonical() {
     let mut guest = Guest::new(Mode::Long, 0, INT_40);
     guest.bus.put(IDT + 0x40 * 16 + 8, &[0, 0x80, 0, 0]);

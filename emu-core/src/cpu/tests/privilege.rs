@@ -417,6 +417,8 @@ fn model_specific_registers_hold_what_they_may() {
         (0x2ff, 0xc06, Some(0xc06)),
         (0x2ff, 0x1000, None),
         (0x2ff, 0x02, None),
+        (0x1d9, 3, Some(3)),
+        (0x1d9, 4, None),
         (0x250, 0x0606_0606_0606_0606, Some(0x0606_0606_0606_0606)),
         (0x250, 0x0706_0606_0606_0606, None),
         (0x200, 0xe000_0006, Some(0xe000_0006)),
