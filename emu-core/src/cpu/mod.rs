@@ -124,6 +124,8 @@ pub struct Cpu {
     pub(crate) cr4: u64,
     pub(crate) efer: u64,
     pub(crate) xcr0: u64,
+    /// Random numbers drawn so far.
+    pub(crate) drawn: u64,
     pub(crate) dr: [u64; 8],
     pub(crate) msrs: Msrs,
     pub(crate) vectors: Vectors,
@@ -167,6 +169,7 @@ impl Cpu {
             cr4: 0,
             efer: 0,
             xcr0: 1,
+            drawn: 0,
             dr: [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400],
             msrs: Msrs::reset(),
             vectors: Vectors { ymm: [[0; 4]; 16], mxcsr: 0x1f80 },
@@ -268,6 +271,11 @@ impl Cpu {
     /// Sets a general register, 0-15.
     pub fn set_gpr(&mut self, index: u8, value: u64) {
         self.regs[(index & 15) as usize] = value;
+    }
+
+    /// Sets XCR0: which components XSAVE knows.
+    pub const fn set_xcr0(&mut self, value: u64) {
+        self.xcr0 = value;
     }
 
     /// The x87 registers.

@@ -44,6 +44,8 @@ pub struct CpuState {
     pub efer: u64,
     /// XCR0.
     pub xcr0: u64,
+    /// Random numbers drawn so far.
+    pub drawn: u64,
     /// DR0-DR7.
     pub dr: [u64; 8],
     /// Other MSRs.
@@ -109,6 +111,7 @@ impl Cpu {
             cr4: self.cr4,
             efer: self.efer,
             xcr0: self.xcr0,
+            drawn: self.drawn,
             dr: self.dr,
             msrs: self.msrs.clone(),
             ymm: self.vectors.ymm,
@@ -143,6 +146,7 @@ impl Cpu {
             cr4,
             efer,
             xcr0,
+            drawn,
             dr,
             msrs,
             ymm,
@@ -170,6 +174,7 @@ impl Cpu {
         self.regs[SEG_BASE as usize..SEG_BASE as usize + 6].copy_from_slice(&seg_bases);
         self.set_rip(rip);
         (self.segs, self.ldtr, self.tr, self.gdtr, self.idtr, self.cpl) = (segs, ldtr, tr, gdtr, idtr, cpl);
+        self.drawn = drawn;
         (self.cr0, self.cr2, self.cr3, self.cr4, self.efer, self.xcr0) = (cr0, cr2, cr3, cr4, efer, xcr0);
         self.dr = dr;
         self.msrs = msrs;

@@ -4,8 +4,8 @@
 use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN, X87State};
 use crate::rng::Rng;
 use iced_x86::{
-    Code, ConstantOffsets, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic, OpCodeTableKind,
-    OpKind, Register,
+    Code, ConstantOffsets, CpuidFeature, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic,
+    OpCodeTableKind, OpKind, Register,
 };
 
 const RAX: usize = 0;
@@ -44,6 +44,11 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
     maker.aim();
     maker.aim_implicit();
     maker.aim_branch()?;
+    const X87_AND_SSE: u64 = 3;
+    let asks = maker.state.gprs[RAX] & 0xffff_ffff | maker.state.gprs[RDX] << 32;
+    if maker.is_xsave() && asks & !X87_AND_SSE != 0 {
+        return None;
+    }
     let (insn, _) = decode(&maker.bytes, rip, bits)?;
     if insn.code() != code || insn.len() != maker.bytes.len() || splits_a_lock(&insn, &maker.state) {
         return None;
@@ -230,6 +235,10 @@ impl Maker<'_> {
             }
         }
         self.fill_x87();
+        if self.is_xsave() {
+            self.state.gprs[RAX] = self.rng.below(4) | self.rng.next() << 32;
+            self.state.gprs[RDX] = self.rng.next() << 32;
+        }
         self.state.gprs[RSP] = self.stack_target();
         if matches!(self.insn.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) && self.rng.percent(60) {
             // Else nearly every quotient overflows.
@@ -257,6 +266,45 @@ impl Maker<'_> {
         if x87.status & !x87.control & 0x3f != 0 {
             x87.status |= 0x8080;
         }
+    }
+
+    /// Whether the operand is FXSAVE's or XSAVE's area.
+    fn is_area(&self) -> bool {
+        self.is_xsave()
+            || matches!(
+                self.insn.mnemonic(),
+                Mnemonic::Fxsave | Mnemonic::Fxsave64 | Mnemonic::Fxrstor | Mnemonic::Fxrstor64
+            )
+    }
+
+    fn is_xsave(&self) -> bool {
+        let features = self.insn.cpuid_features();
+        features.iter().any(|feature| {
+            matches!(feature, CpuidFeature::XSAVE | CpuidFeature::XSAVEOPT | CpuidFeature::XSAVEC)
+        })
+    }
+
+    /// Aligned and inside the data in most cases, with something in it that may be restored.
+    fn area_target(&mut self) -> u64 {
+        if self.rng.percent(10) {
+            return self.target(64);
+        }
+        let target = DATA + 64 * self.rng.below((WRITABLE_LEN as u64 - 640) / 64);
+        let mxcsr = if self.rng.percent(95) { self.rng.next() & 0xffff } else { self.rng.next() };
+        self.put(target + 24, &(mxcsr as u32).to_le_bytes());
+        let mut header = [0; 64];
+        header[0] = self.rng.below(4) as u8;
+        if self.rng.percent(40) {
+            header[8] = self.rng.below(4) as u8;
+            header[15] = 0x80;
+        }
+        if self.rng.percent(10) {
+            // Something that is reserved: never a component that the host may have and we not.
+            let at = self.rng.pick(&[7, 14, 16, 23, 24, 63]);
+            header[at] |= 0x40;
+        }
+        self.put(target + 512, &header);
+        target
     }
 
     /// Whether an operand is a vector register.
@@ -301,7 +349,11 @@ impl Maker<'_> {
         if !self.insn.op_kinds().any(|kind| kind == OpKind::Memory) {
             return;
         }
-        let target = self.target(self.insn.memory_size().size() as u64);
+        let target = if self.is_area() {
+            self.area_target()
+        } else {
+            self.target(self.insn.memory_size().size() as u64)
+        };
         let (base, index) = (self.insn.memory_base(), self.insn.memory_index());
         let scale = u64::from(self.insn.memory_index_scale());
         let offset = target.wrapping_sub(segment_base(&self.insn));

@@ -131,8 +131,10 @@ impl Guest {
 
     fn enter(&mut self) {
         let controls = cr0::PE | cr0::PG | cr0::WP | cr0::NE | cr0::AM | cr0::MP;
-        let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+        let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE;
         self.cpu.set_control(controls, TABLES, extensions, efer::LME | efer::NXE | efer::SCE);
+        const X87_AND_SSE: u64 = 3;
+        self.cpu.set_xcr0(X87_AND_SSE);
         self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 7 - 1 });
         self.cpu.set_idtr(TableRegister { base: KERNEL + IDT, limit: 0xfff });
         let busy = 11;

@@ -276,6 +276,7 @@ unsafe fn load(context: &mut libc::mcontext_t, state: &State) {
 
 fn load_x87(fp: &mut libc::_libc_fpstate, x87: &X87State) {
     (fp.cwd, fp.swd, fp.ftw) = (x87.control, x87.status, x87.valid.into());
+    (fp.fop, fp.rip, fp.rdp) = (0, 0, 0);
     for (register, value) in fp._st.iter_mut().zip(x87.st) {
         register.significand = std::array::from_fn(|n| (value >> (16 * n)) as u16);
         register.exponent = (value >> 64) as u16;

@@ -27,6 +27,9 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::SSE4_1,
     CpuidFeature::SSE4_2,
     CpuidFeature::FXSR,
+    CpuidFeature::XSAVE,
+    CpuidFeature::XSAVEOPT,
+    CpuidFeature::XSAVEC,
     CpuidFeature::FPU,
     CpuidFeature::FPU287,
     CpuidFeature::FPU387,
@@ -62,6 +65,9 @@ const LEFT_OUT: &[Mnemonic] = &[
     Mnemonic::Sgdt,
     Mnemonic::Sidt,
     Mnemonic::Smsw,
+    // The system's, and what it has chosen.
+    Mnemonic::Xgetbv,
+    Mnemonic::Xsetbv,
     // Each processor has approximations of its own.
     Mnemonic::Rcpps,
     Mnemonic::Rcpss,
@@ -120,6 +126,9 @@ fn host_has(feature: CpuidFeature) -> bool {
         CpuidFeature::SSSE3 => is_x86_feature_detected!("ssse3"),
         CpuidFeature::SSE4_1 => is_x86_feature_detected!("sse4.1"),
         CpuidFeature::SSE4_2 => is_x86_feature_detected!("sse4.2"),
+        CpuidFeature::XSAVE => is_x86_feature_detected!("xsave"),
+        CpuidFeature::XSAVEOPT => is_x86_feature_detected!("xsaveopt"),
+        CpuidFeature::XSAVEC => is_x86_feature_detected!("xsavec"),
         CpuidFeature::CMPXCHG16B => is_x86_feature_detected!("cmpxchg16b"),
         _ => true,
     }

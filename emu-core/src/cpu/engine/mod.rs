@@ -32,13 +32,15 @@ pub struct CpuConfig {
     pub clock_ps: u64,
     /// What CPUID says.
     pub cpuid: CpuidModel,
+    /// What RDRAND's and RDSEED's numbers follow from.
+    pub seed: u64,
     /// Cycles by class of instruction.
     pub cost: CostTable,
 }
 
 impl Default for CpuConfig {
     fn default() -> Self {
-        Self { clock_ps: 500, cpuid: CpuidModel::default(), cost: CostTable::default() }
+        Self { clock_ps: 500, cpuid: CpuidModel::default(), seed: 0, cost: CostTable::default() }
     }
 }
 

@@ -13,6 +13,7 @@ mod misc;
 mod mmx;
 mod muldiv;
 mod operand;
+mod random;
 mod rotate;
 mod sse3;
 mod sse41_float;
@@ -34,6 +35,7 @@ mod x87_control;
 mod x87_move;
 mod x87_transcendental;
 mod xmm;
+mod xsave;
 
 pub(crate) use operand::{gpr_index, gpr_width, is_high_byte, operand_width};
 
@@ -44,7 +46,7 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 26] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 28] = [
     bits::lookup,
     branch::lookup,
     exchange::lookup,
@@ -52,6 +54,7 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 26] = [
     misc::lookup,
     mmx::lookup,
     muldiv::lookup,
+    random::lookup,
     rotate::lookup,
     sse3::lookup,
     sse41_float::lookup,
@@ -71,6 +74,7 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 26] = [
     x87_control::lookup,
     x87_move::lookup,
     x87_transcendental::lookup,
+    xsave::lookup,
 ];
 
 /// The implementation of `code`; `None` if there is none and it raises #UD.

@@ -12,22 +12,22 @@ use iced_x86::{Code, Instruction};
 /// Bits of MXCSR that exist (MXCSR_MASK).
 pub(crate) const MXCSR_MASK: u32 = 0xffff;
 
-/// Offsets in the FXSAVE area.
-mod area {
-    pub(super) const CONTROL: usize = 0;
-    pub(super) const STATUS: usize = 2;
-    pub(super) const VALID: usize = 4;
-    pub(super) const OPCODE: usize = 6;
-    pub(super) const INSTRUCTION: usize = 8;
-    pub(super) const OPERAND: usize = 16;
-    pub(super) const MXCSR: usize = 24;
-    pub(super) const MXCSR_MASK: usize = 28;
+/// Offsets in the FXSAVE area, which is also the start of the XSAVE area.
+pub(super) mod area {
+    pub(in crate::cpu::exec) const CONTROL: usize = 0;
+    pub(in crate::cpu::exec) const STATUS: usize = 2;
+    pub(in crate::cpu::exec) const VALID: usize = 4;
+    pub(in crate::cpu::exec) const OPCODE: usize = 6;
+    pub(in crate::cpu::exec) const INSTRUCTION: usize = 8;
+    pub(in crate::cpu::exec) const OPERAND: usize = 16;
+    pub(in crate::cpu::exec) const MXCSR: usize = 24;
+    pub(in crate::cpu::exec) const MXCSR_MASK: usize = 28;
     /// ST(0), and every 16 bytes another.
-    pub(super) const ST: usize = 32;
+    pub(in crate::cpu::exec) const ST: usize = 32;
     /// XMM0, and every 16 bytes another.
-    pub(super) const XMM: usize = 160;
+    pub(in crate::cpu::exec) const XMM: usize = 160;
     /// Bytes that must be accessible.
-    pub(super) const LEN: usize = 512;
+    pub(in crate::cpu::exec) const LEN: usize = 512;
 }
 
 pub(super) fn lookup(code: Code) -> Option<Exec> {
@@ -75,11 +75,11 @@ fn saved_registers(cpu: &Cpu) -> usize {
     }
 }
 
-fn put<const N: usize>(image: &mut [u8; area::LEN], at: usize, bytes: [u8; N]) {
+pub(super) fn put<const N: usize>(image: &mut [u8; area::LEN], at: usize, bytes: [u8; N]) {
     image[at..at + N].copy_from_slice(&bytes);
 }
 
-fn get<const N: usize>(image: &[u8; area::LEN], at: usize) -> [u8; N] {
+pub(super) fn get<const N: usize>(image: &[u8; area::LEN], at: usize) -> [u8; N] {
     std::array::from_fn(|n| image[at + n])
 }
 
@@ -102,16 +102,18 @@ fn save(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, wide: bool) -> 
     cpu.store_bytes_lin(bus, lin, &image[..area::XMM + 16 * count], context)
 }
 
-fn save_x87(x87: &X87, image: &mut [u8; area::LEN], wide: bool) {
+pub(super) fn save_x87(x87: &X87, image: &mut [u8; area::LEN], wide: bool) {
     // Without REX.W offsets have 32 bits; behind them are selectors, which are not kept.
     let mask = if wide { u64::MAX } else { 0xffff_ffff };
     put(image, area::CONTROL, x87.control.to_le_bytes());
     put(image, area::STATUS, x87.status.to_le_bytes());
-    put(image, area::VALID, [x87.valid]);
+    put(image, area::VALID, [x87.valid, 0]);
     put(image, area::OPCODE, x87.opcode.to_le_bytes());
     put(image, area::INSTRUCTION, (x87.instruction & mask).to_le_bytes());
     put(image, area::OPERAND, (x87.operand & mask).to_le_bytes());
     for n in 0..8 {
+        // Ten bytes of sixteen; the others are written as zeros.
+        put(image, area::ST + 16 * n, [0; 16]);
         put(image, area::ST + 16 * n, x87.registers[x87.physical(n)].to_bytes());
     }
 }
@@ -135,7 +137,7 @@ fn restore(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, wide: bool) 
     Ok(())
 }
 
-fn restored_x87(image: &[u8; area::LEN], wide: bool) -> X87 {
+pub(super) fn restored_x87(image: &[u8; area::LEN], wide: bool) -> X87 {
     let mask = if wide { u64::MAX } else { 0xffff_ffff };
     let mut x87 = X87 {
         valid: image[area::VALID],

@@ -79,7 +79,7 @@ fn is_far(code: Code) -> bool {
 }
 
 /// #GP(0) unless CPL is 0.
-fn privileged(cpu: &Cpu) -> Result<(), Fault> {
+pub(super) fn privileged(cpu: &Cpu) -> Result<(), Fault> {
     if cpu.cpl == 0 { Ok(()) } else { Err(Fault::GP0) }
 }
 

@@ -76,6 +76,8 @@ const FEATURES: &[Feature] = &[
     feature("movbe", 1, Out::Ecx, 22),
     feature("popcnt", 1, Out::Ecx, 23),
     feature("tsc_deadline_timer", 1, Out::Ecx, 24),
+    with_cr4("xsave", 1, Out::Ecx, 26, cr4::OSXSAVE),
+    feature("rdrand", 1, Out::Ecx, 30),
     feature("arat", 6, Out::Eax, 2),
     with_cr4("fsgsbase", 7, Out::Ebx, 0, cr4::FSGSBASE),
     feature("tsc_adjust", 7, Out::Ebx, 1),
@@ -84,8 +86,14 @@ const FEATURES: &[Feature] = &[
     feature("erms", 7, Out::Ebx, 9),
     feature("invpcid", 7, Out::Ebx, 10),
     feature("zero_fcs_fds", 7, Out::Ebx, 13),
+    feature("rdseed", 7, Out::Ebx, 18),
     with_cr4("smap", 7, Out::Ebx, 20, cr4::SMAP),
     with_cr4("umip", 7, Out::Ecx, 2, cr4::UMIP),
+    // Of subleaf 1.
+    feature("xsaveopt", 0xd, Out::Eax, 0),
+    feature("xsavec", 0xd, Out::Eax, 1),
+    feature("xgetbv1", 0xd, Out::Eax, 2),
+    feature("xsaves", 0xd, Out::Eax, 3),
     feature("lahf_lm", 0x8000_0001, Out::Ecx, 0),
     feature("syscall", 0x8000_0001, Out::Edx, 11),
     feature("nx", 0x8000_0001, Out::Edx, 20),
@@ -186,6 +194,7 @@ impl Cpu {
             6 => [bits(Out::Eax), 0, 0, 0],
             7 if subleaf == 0 => [0, bits(Out::Ebx), bits(Out::Ecx), bits(Out::Edx)],
             0xb => self.topology(subleaf),
+            0xd => self.xsave_layout(subleaf),
             0x15 => {
                 let common = gcd(self.tsc_hz(), CRYSTAL_HZ);
                 [(CRYSTAL_HZ / common) as u32, (self.tsc_hz() / common) as u32, CRYSTAL_HZ as u32, 0]
@@ -201,6 +210,19 @@ impl Cpu {
             0x8000_0006 => [0, 0, 256 << 16 | 6 << 12 | 64, 0],
             0x8000_0007 => [0, 0, 0, bits(Out::Edx)],
             0x8000_0008 => [PHYS_BITS | 48 << 8, 0, 0, 0],
+            _ => [0; 4],
+        }
+    }
+
+    /// Components of XSAVE's area, and their lengths.
+    fn xsave_layout(&self, subleaf: u32) -> [u32; 4] {
+        let len = |components: u64| Self::xsave_len(components) as u32;
+        let supported = self.xcr0_supported();
+        match subleaf {
+            0 => [supported as u32, len(self.xcr0), len(supported), 0],
+            1 => [self.config.cpuid.bits(0xd, Out::Eax), len(self.xcr0), 0, 0],
+            // The upper halves of the YMM registers.
+            2 if supported & 4 != 0 => [256, 576, 0, 0],
             _ => [0; 4],
         }
     }

@@ -38,6 +38,7 @@ mod number {
     pub(super) const TSC_DEADLINE: u32 = 0x6e0;
     pub(super) const X2APIC: u32 = 0x800;
     pub(super) const X2APIC_END: u32 = 0x900;
+    pub(super) const XSS: u32 = 0xda0;
     pub(super) const EFER: u32 = 0xc000_0080;
     pub(super) const STAR: u32 = 0xc000_0081;
     pub(super) const LSTAR: u32 = 0xc000_0082;
@@ -196,7 +197,8 @@ impl Cpu {
             number::SYSENTER_CS => self.msrs.sysenter_cs,
             number::SYSENTER_ESP => self.msrs.sysenter_esp,
             number::SYSENTER_EIP => self.msrs.sysenter_eip,
-            number::PLATFORM_ID | number::MCG_CAP => 0,
+            // XSS: no component is the system's alone.
+            number::PLATFORM_ID | number::MCG_CAP | number::XSS => 0,
             number::MCG_STATUS => self.msrs.mcg_status,
             number::MISC_ENABLE => self.msrs.misc_enable,
             number::DEBUGCTL => self.msrs.debugctl,
@@ -271,6 +273,7 @@ impl Cpu {
                     _ => &mut msrs.kernel_gs_base,
                 } = value;
             }
+            number::XSS => ok_if(value == 0)?,
             number::MCG_STATUS => {
                 ok_if(value == 0)?;
                 msrs.mcg_status = 0;
