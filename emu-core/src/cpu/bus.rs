@@ -30,7 +30,7 @@ pub struct Reply {
 /// An event that the processor must look at between instructions, highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
-    /// INIT: reset most of the processor and wait for a start-up IPI.
+    /// INIT: reset most of the processor, and unless it is the bootstrap processor wait for a start-up IPI.
     Init,
     /// Start-up IPI with its page number.
     StartUp(u8),

@@ -19,6 +19,8 @@ pub struct FlatBus {
     pub vector: u8,
     /// It answers none: INTR has gone.
     pub gone: bool,
+    /// The processor is the bootstrap processor.
+    pub bootstrap: bool,
     /// OUTs: port, width, value.
     pub out: Vec<(u16, Width, u32)>,
     /// Stores to where there is no memory: address, width, value.
@@ -42,6 +44,7 @@ impl FlatBus {
             attention: None,
             vector: 0,
             gone: false,
+            bootstrap: false,
             out: Vec::new(),
             stores: Vec::new(),
             records: Vec::new(),
@@ -104,8 +107,9 @@ impl CpuBus for FlatBus {
         (!self.gone).then_some((self.vector, None))
     }
 
-    fn apic_msr_read(&mut self, _: Stamp, _: u32) -> Result<u64, ApicGp> {
-        Err(ApicGp)
+    fn apic_msr_read(&mut self, _: Stamp, msr: u32) -> Result<u64, ApicGp> {
+        // There is no APIC; only IA32_APIC_BASE tells that the processor is the first.
+        if msr == 0x1b && self.bootstrap { Ok(0xfee0_0100) } else { Err(ApicGp) }
     }
 
     fn apic_msr_write(&mut self, _: Stamp, _: u32, _: u64) -> Result<(), ApicGp> {

@@ -21,6 +21,10 @@ pub enum Exit {
     Shutdown,
 }
 
+/// IA32_APIC_BASE, and its flag of the bootstrap processor (SDM vol. 3A, figure 11-5).
+const APIC_BASE: u32 = 0x1b;
+const BOOTSTRAP: u64 = 1 << 8;
+
 impl Cpu {
     /// Executes until `deadline`, until `insn_limit` instructions are retired in all, or until something needs the
     /// machine. Every call of one processor must lend the same memory.
@@ -84,7 +88,10 @@ impl Cpu {
             Attention::Init => {
                 bus.take_attention(at, attention);
                 self.init();
-                self.activity = Activity::WaitForStartUp;
+                // The bootstrap processor starts anew by itself (SDM vol. 3A, 9.4.2).
+                if !bus.apic_msr_read(at, APIC_BASE).is_ok_and(|base| base & BOOTSTRAP != 0) {
+                    self.activity = Activity::WaitForStartUp;
+                }
             }
             Attention::StartUp(page) => {
                 bus.take_attention(at, attention);

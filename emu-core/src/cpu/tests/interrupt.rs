@@ -426,6 +426,23 @@ fn a_bad_stack_out_of_the_tss_is_an_invalid_tss_or_a_stack_fault() {
 }
 
 #[test]
+fn a_16_bit_task_state_holds_stacks_in_words() {
+    // SP and SS of level 0 at 2 and 4; the handler's gate is a 16-bit one.
+    let mut guest = Guest::new(Mode::Protected32, 3, INT_40);
+    guest.gate(0x40, gate(kind::INTERRUPT16 + kind::DPL3, sel::CODE32, handler(0x40), 0));
+    let mut tss = guest.cpu.state().tr;
+    (tss.rights, tss.limit) = (u16::from(kind::TSS16 | 2), 0x2b);
+    guest.cpu.set_tr(tss);
+    guest.write(TSS + 2, B2, 0x7800);
+    guest.write(TSS + 4, B2, u64::from(sel::DATA16));
+    guest.step();
+    assert_eq!((guest.in_handler(), guest.cs_ss()), (Some(0x40), (sel::CODE32, sel::DATA16)));
+    assert_eq!(guest.cpu.gpr(RSP), 0x7800 - 10);
+    let user = [u64::from(sel::USER_CODE32), u64::from(sel::USER_DATA32)];
+    assert_eq!(guest.stack(B2, 5), [2, user[0], ONE, STACK & 0xffff, user[1]]);
+}
+
+#[test]
 fn a_stack_that_is_not_canonical_is_a_stack_fault() {
     let mut guest = Guest::new(Mode::Long, 3, UD2);
     guest.write(TSS + 4, B8, 1 << 47);

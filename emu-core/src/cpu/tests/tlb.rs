@@ -2,10 +2,11 @@
 //! registers. SDM vol. 3A, 4.10.
 
 use super::CODE;
+use super::guest::{Guest, Mode};
 use super::mapped::{ALL, Access, G, MOV_CR3, MOV_CR4, P, PS, Paging, ROOT, TARGET, U, W, XD};
-use crate::cpu::Fault;
 use crate::cpu::control::cr4;
-use crate::cpu::regs::{RAX, RBX};
+use crate::cpu::regs::{RAX, RBX, TableRegister};
+use crate::cpu::{Activity, Fault};
 
 /// A page whose mapping changes from one whose first byte is 1 to one whose first byte is 2, and what a program does
 /// before it looks again.
@@ -185,6 +186,62 @@ fn invlpg_drops_the_whole_of_a_large_page() {
     tested.guest.cpu.set_gpr(RBX, lin + 0x5000);
     tested.exec(Access::Read.program());
     assert_eq!(tested.guest.cpu.gpr(RAX) & 0xff, 2);
+}
+
+#[test]
+fn stac_and_clac_decide_even_over_pages_that_were_just_used() {
+    // stac ; mov al, [rbx] ; clac ; mov al, [rbx]
+    let mut tested = Paging::FourLevel.guest(0);
+    tested.rewind(|state| state.cr4 |= cr4::SMAP);
+    let program = [0x0f, 0x01, 0xcb, 0x8a, 0x03, 0x0f, 0x01, 0xca, 0x8a, 0x03];
+    assert_eq!(tested.exec(&program), None);
+    tested.guest.run(2);
+    assert_eq!(tested.guest.exceptions().first(), Some(&(14, Some(1))));
+    assert_eq!(tested.guest.cpu.rip(), CODE + 8);
+}
+
+#[test]
+fn what_a_supervisor_cached_is_not_for_programs() {
+    // The same page, first at level 0, then at level 3.
+    let mut tested = Paging::FourLevel.guest(3);
+    tested.map(&[ALL, ALL, ALL, P | W]);
+    let user = tested.guest.cpu.state();
+    let mut system = user.clone();
+    (system.cpl, system.segs[1].rights) = (0, system.segs[1].rights & !0x60);
+    tested.guest.cpu.restore(system).unwrap();
+    assert_eq!(tested.exec(Access::Read.program()), None);
+    let tlb = tested.guest.cpu.state().tlb;
+    tested.guest.cpu.restore(crate::cpu::CpuState { tlb, ..user }).unwrap();
+    assert_eq!(tested.exec(Access::Read.program()).and_then(|fault| fault.error), Some(5));
+}
+
+#[test]
+fn a_jump_into_a_page_that_is_no_longer_executable_faults_once_it_is_flushed() {
+    // The target jumps back: jmp rcx.
+    let mut tested = Paging::FourLevel.guest(0);
+    tested.guest.bus.put(TARGET, &[0xff, 0xe1]);
+    tested.guest.cpu.set_gpr(1, CODE);
+    tested.exec(Access::Fetch.program());
+    tested.guest.run(20);
+    let leaf = tested.paging.path()[3];
+    tested.entry(leaf, TARGET | ALL | XD);
+    tested.guest.run(20);
+    assert_eq!(tested.guest.exceptions(), [], "stale");
+    tested.exec(INVLPG);
+    let fault = tested.exec(Access::Fetch.program());
+    assert_eq!(fault.and_then(|fault| fault.error), Some(0x11));
+}
+
+#[test]
+fn prevention_of_execution_begins_with_the_next_fetch() {
+    // mov cr4, rax that sets SMEP, in a user page.
+    let mut guest = Guest::new(Mode::Long, 0, &[0x0f, 0x22, 0xe0, 0x90, 0x90]);
+    let [_, _, _, cr4, _] = guest.cpu.control();
+    guest.cpu.set_gpr(RAX, cr4 | cr4::SMEP);
+    guest.cpu.set_idtr(TableRegister { base: 0, limit: 0 });
+    guest.run(2);
+    assert_eq!(guest.exceptions().first(), Some(&(14, Some(0x11))));
+    assert_eq!((guest.cpu.rip(), guest.cpu.activity()), (CODE + 3, Activity::Shutdown));
 }
 
 #[test]

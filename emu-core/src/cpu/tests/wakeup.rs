@@ -219,6 +219,16 @@ fn init_resets_and_waits_for_a_start_up() {
 }
 
 #[test]
+fn init_starts_the_bootstrap_processor_anew() {
+    let mut guest = Guest::new(Mode::Long, 0, &[0x90; 4]);
+    guest.bus.bootstrap = true;
+    guest.bus.attention = Some(Attention::Init);
+    assert_eq!(guest.cpu.run(&mut guest.bus, VirtTime(u64::MAX), 0), Exit::InsnLimit);
+    assert_eq!((guest.cpu.activity(), guest.bus.attention), (Activity::Running, None));
+    assert_eq!((guest.cpu.seg_base(Seg::Cs), guest.cpu.rip()), (0xffff_0000, 0xfff0));
+}
+
+#[test]
 fn init_is_taken_in_a_halt_and_in_an_nmi_handler() {
     let mut guest = Guest::new(Mode::Long, 0, &[0xf4]);
     guest.step();
