@@ -6,7 +6,7 @@ use crate::access::Width::{B2, B4, B8};
 use crate::cpu::Attention;
 use crate::cpu::control::{cr4, efer};
 use crate::cpu::flags::bit::{IF, ONE, RF, TF};
-use crate::cpu::regs::{RAX, RBX, RCX, RDI, RDX, RSI, RSP};
+use crate::cpu::regs::{RAX, RBX, RCX, RDI, RDX, RSI, RSP, Seg};
 
 /// DR6 after reset, and its bits.
 const DR6: u64 = 0xffff_0ff0;
@@ -413,6 +413,42 @@ fn the_trap_of_a_data_breakpoint_waits_behind_a_load_of_ss() {
     set_dr(&mut guest, 7, dr7(0, ACCESS, 0));
     guest.run(3);
     assert_eq!((guest.in_handler(), guest.stack(B8, 1)[0]), (Some(1), CODE + 3));
+}
+
+#[test]
+fn a_trap_held_off_by_a_load_of_ss_may_surface_in_a_handler() {
+    // mov ss, [rbx] ; int 0x40: the trap comes before the handler's first instruction.
+    let mut guest = Guest::new(Mode::Long, 0, &[0x8e, 0x13, 0xcd, 0x40]);
+    guest.write(DATA, B2, u64::from(sel::DATA32));
+    guest.cpu.set_gpr(RBX, DATA);
+    set_dr(&mut guest, 0, DATA);
+    set_dr(&mut guest, 7, dr7(0, ACCESS, 0));
+    guest.run(3);
+    assert_eq!((guest.in_handler(), guest.stack(B8, 1)[0]), (Some(1), handler(0x40)));
+}
+
+#[test]
+fn data_breakpoints_are_linear_addresses_in_every_mode() {
+    // mov [bx], al with DS based at 0x4000 ; mov [ebx], al
+    for (mode, base, offset) in
+        [(Mode::Real, 0x4000, 0x1234), (Mode::Protected32, 0x4000, 0x1234), (Mode::Compatibility, 0, DATA)]
+    {
+        for (watched, hit) in [(base + offset, true), (offset + base + 1, false)] {
+            let program: &[u8] = if mode == Mode::Real { &[0x88, 0x07, 0x90] } else { &[0x88, 0x03, 0x90] };
+            let mut guest = Guest::new(mode, 0, program);
+            let data = *guest.cpu.seg(Seg::Ds);
+            guest.cpu.set_seg(Seg::Ds, base, data);
+            guest.cpu.set_gpr(RBX, offset);
+            set_dr(&mut guest, 1, watched);
+            set_dr(&mut guest, 7, dr7(1, WRITE, 0));
+            guest.run(2);
+            assert_eq!(
+                (guest.in_handler(), dr(&guest, 6)),
+                (hit.then_some(1), DR6 | u64::from(hit) << 1),
+                "{mode:?}"
+            );
+        }
+    }
 }
 
 #[test]
