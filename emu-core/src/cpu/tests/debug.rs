@@ -338,7 +338,8 @@ fn check_watch(case: &Watch<'_>) {
         let stepped = guest.cpu.engine_stats().stepped;
         let before = guest.cpu.insns();
         guest.gate(1, super::guest::gate(kind::INTERRUPT, sel::CODE64, handler(1), 1));
-        guest.run(60);
+        // Far from the limit, where nothing needs the stepper.
+        guest.run(2000);
         let what = format!("{:x?} watched {:x?} warm {warm}", case.program, case.watch);
         let hit = guest.exceptions().contains(&(1, None));
         assert_eq!((hit, dr(&guest, 6)), (case.hit, DR6 | u64::from(case.hit) << 2), "{what}");
@@ -425,6 +426,23 @@ fn a_trap_held_off_by_a_load_of_ss_may_surface_in_a_handler() {
     set_dr(&mut guest, 7, dr7(0, ACCESS, 0));
     guest.run(3);
     assert_eq!((guest.in_handler(), guest.stack(B8, 1)[0]), (Some(1), handler(0x40)));
+}
+
+#[test]
+fn a_page_in_use_is_watched_from_the_move_that_arms_it_on() {
+    // mov [rbx], cl twice, which makes the way to the page short ; mov dr0, rbx or mov dr7, rax ; mov [rbx], cl ; nop
+    for (register, address, control) in [(0xc3u8, 0, dr7(0, WRITE, 0)), (0xf8, DATA, DR7)] {
+        let program = [0x88, 0x0b, 0x88, 0x0b, 0x0f, 0x23, register, 0x88, 0x0b, 0x90];
+        let mut guest = Guest::new(Mode::Long, 0, &program);
+        guest.cpu.set_gpr(RAX, dr7(0, WRITE, 0));
+        guest.cpu.set_gpr(RBX, DATA);
+        set_dr(&mut guest, 0, address);
+        set_dr(&mut guest, 7, control);
+        // Far from the limit, so that the stores are not stepped.
+        guest.run(2000);
+        assert_eq!((guest.in_handler(), dr(&guest, 6)), (Some(1), DR6 | 1), "{register:x}");
+        assert_eq!(guest.stack(B8, 1)[0], CODE + 9);
+    }
 }
 
 #[test]

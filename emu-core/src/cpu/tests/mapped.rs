@@ -151,14 +151,20 @@ impl Tested {
         self.paging.path().iter().map(|at| self.guest.read(*at, width)).collect()
     }
 
-    /// Executes one instruction at [`CODE`] and one behind it; the first exception of them.
+    /// Executes instructions at [`CODE`] and then turns on the spot; the first exception. So far from the limit nothing is
+    /// stepped: accesses go by the TLB's tags if they may.
     pub(super) fn exec(&mut self, program: &[u8]) -> Option<Fault> {
+        self.exec_for(program, 400)
+    }
+
+    /// Likewise, of `insns` instructions.
+    pub(super) fn exec_for(&mut self, program: &[u8], insns: u64) -> Option<Fault> {
         let mut bytes = program.to_vec();
         bytes.extend([0x90, 0xeb, 0xfe]);
         self.guest.bus.put(CODE, &bytes);
         self.guest.cpu.set_rip(CODE);
         self.guest.bus.records.clear();
-        self.guest.run(2);
+        self.guest.run(insns);
         self.guest.bus.records.iter().find_map(|(_, event)| match *event {
             TraceEvent::CpuException { vector, error, address, .. } => Some(Fault { vector, error, address }),
             _ => None,

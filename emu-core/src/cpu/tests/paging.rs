@@ -61,7 +61,7 @@ fn check_rules(tested: &mut Tested, rules: &Rules, level: usize) {
             state.efer = state.efer & !efer::NXE | if rules.nxe { efer::NXE } else { 0 };
             state.rflags = ONE | if rules.ac { AC } else { 0 };
         });
-        let fault = tested.exec(access.program());
+        let fault = tested.exec_for(access.program(), 2);
         let lin = tested.paging.lin();
         let want = expected(rules, access).map(|error| Fault::page(error, crate::addr::Lin(lin)));
         assert_eq!(fault, want, "{access:?} of level {level} under {rules:?}");
