@@ -12,6 +12,7 @@ use emu_iommu::IommuConfig;
 use emu_net::{Pacing, ReplayConfig};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// A whole run.
@@ -89,9 +90,9 @@ pub enum Guest {
         /// Which of its kernels.
         #[serde(default)]
         flavour: Flavour,
-        /// Kernel modules to load.
-        #[serde(default = "default_modules")]
-        modules: Vec<String>,
+        /// Kernel modules to load; by default those for the machine's devices.
+        #[serde(default)]
+        modules: Option<Vec<String>>,
     },
     /// A flat binary.
     Flat {
@@ -174,10 +175,6 @@ impl Network {
     }
 }
 
-fn default_modules() -> Vec<String> {
-    vec!["e1000".to_owned()]
-}
-
 fn default_start() -> Span {
     Span(VirtDuration::from_ms(10))
 }
@@ -229,8 +226,8 @@ pub struct Expect {
     pub end: Ending,
     /// DMA remapping faults, if their number is known.
     pub dmar_faults: Option<u64>,
-    /// Every ARP, echo and UDP request to the guest is answered.
-    pub all_answered: bool,
+    /// Every ARP, ping and UDP echo request to this address is answered.
+    pub answers_for: Option<Ipv4Addr>,
 }
 
 /// A guest's end.
@@ -311,7 +308,8 @@ impl Scenario {
     /// `told` hears what takes long.
     pub fn prepare(&mut self, told: impl FnMut(&str)) -> Result<(), Error> {
         if let Guest::Debian { flavour, modules } = &self.guest {
-            let made = debian::prepare(*flavour, modules, None, told)?;
+            let modules = modules.clone().unwrap_or_else(|| flavour.modules());
+            let made = debian::prepare(*flavour, &modules, None, told)?;
             self.guest = Guest::Kernel { kernel: made.kernel, initrd: Some(made.initrd) };
         }
         Ok(())

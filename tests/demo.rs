@@ -43,6 +43,13 @@ fn every_request_of_the_shipped_capture_is_answered() {
 }
 
 #[test]
+fn an_unanswered_request_breaks_the_expectation() {
+    // Nobody has that address, though the capture asks for it.
+    let outcome = run_changed("demo", |scenario| scenario.expect.answers_for = Some([192, 0, 2, 77].into()));
+    assert_eq!(outcome.broken, ["1 requests have no answer"]);
+}
+
+#[test]
 fn the_guest_is_driven_by_interrupts() {
     let outcome = run("demo");
     let taken = outcome.events(|event| matches!(event, TraceEvent::CpuInterrupt { .. })).len();

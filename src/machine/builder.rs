@@ -1,7 +1,7 @@
 //! From a scenario to a machine.
 
 use super::board::{Board, Fabric};
-use super::devices::{Cable, Devices};
+use super::devices::{Cable, Devices, Questions};
 use super::platform::{Console, Platform};
 use super::{Machine, layout};
 use crate::error::Error;
@@ -88,7 +88,8 @@ impl Machine {
             timing: scenario.timing.clone(),
             traffic: Default::default(),
         };
-        let cable = Cable::new(far_end(&scenario)?);
+        let mut cable = Cable::new(far_end(&scenario)?);
+        cable.questions = scenario.expect.answers_for.map(Questions::to);
         let map = Platform::fixed_regions(board.iommu.is_some());
         let mut platform = Platform {
             devices,

@@ -9,8 +9,10 @@ use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
 use emu_devices::pit::Pit;
 use emu_devices::rtc::Rtc;
 use emu_devices::uart::Uart;
+use emu_net::matching::{self, Request};
 use emu_net::{BackendRestoreError, BackendState, CaptureWriter, Direction, NetBackend};
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 
 /// All of them, by name.
 #[derive(Debug)]
@@ -35,6 +37,38 @@ pub(super) struct Cable {
     broken: Option<io::Error>,
     /// Frames that the card has sent.
     pub(super) sent: u64,
+    /// What is expected to be answered.
+    pub(super) questions: Option<Questions>,
+}
+
+/// Requests on their way to an address that is expected to answer them. Watched from outside: a run that goes on from a
+/// snapshot starts with none.
+#[derive(Debug)]
+pub(super) struct Questions {
+    address: [u8; 4],
+    open: Vec<Request>,
+}
+
+impl Questions {
+    pub(super) fn to(address: Ipv4Addr) -> Self {
+        Self { address: address.octets(), open: Vec::new() }
+    }
+
+    fn asked(&mut self, frame: &[u8]) {
+        self.open.extend(matching::request(frame, self.address));
+    }
+
+    /// One reply answers one request, the oldest.
+    fn answered(&mut self, frame: &[u8]) {
+        if let Some(at) = self.open.iter().position(|request| request.is_answered_by(frame)) {
+            self.open.remove(at);
+        }
+    }
+
+    /// How many have no answer.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
 }
 
 impl std::fmt::Debug for Cable {
@@ -45,7 +79,7 @@ impl std::fmt::Debug for Cable {
 
 impl Cable {
     pub(super) fn new(far_end: Box<dyn NetBackend>) -> Self {
-        Self { far_end, tap: None, broken: None, sent: 0 }
+        Self { far_end, tap: None, broken: None, sent: 0, questions: None }
     }
 
     /// Writes down everything sent from now on.
@@ -66,6 +100,9 @@ impl Cable {
 impl NetBackend for Cable {
     fn send(&mut self, now: VirtTime, frame: &[u8]) {
         self.sent += 1;
+        if let Some(questions) = &mut self.questions {
+            questions.answered(frame);
+        }
         if let Some(tap) = &mut self.tap
             && self.broken.is_none()
         {
@@ -79,7 +116,11 @@ impl NetBackend for Cable {
     }
 
     fn receive(&mut self, now: VirtTime) -> Option<Vec<u8>> {
-        self.far_end.receive(now)
+        let frame = self.far_end.receive(now)?;
+        if let Some(questions) = &mut self.questions {
+            questions.asked(&frame);
+        }
+        Some(frame)
     }
 
     fn is_exhausted(&self) -> bool {

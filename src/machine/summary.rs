@@ -1,5 +1,6 @@
 //! What a run came to, in figures. The JSON keys are an interface: names may be added, never changed.
 
+use super::devices::Questions;
 use super::{Machine, Stop};
 use crate::scenario::Ending;
 use serde::Serialize;
@@ -118,6 +119,10 @@ impl Machine {
         let faults = self.platform.board.iommu.as_ref().map_or(0, |iommu| iommu.stats().faults);
         if let Some(expected) = expect.dmar_faults.filter(|expected| *expected != faults) {
             broken.push(format!("{faults} DMAR faults instead of {expected}"));
+        }
+        let open = self.platform.cable.questions.as_ref().map_or(0, Questions::open);
+        if open > 0 {
+            broken.push(format!("{open} requests have no answer"));
         }
         broken
     }
