@@ -23,6 +23,9 @@ const SLOT: Slot = Slot::Pit;
 /// The event: counter 0's output may change.
 const TOKEN: u32 = 0;
 
+/// An edge is seen within this many clocks, 10 ms: no instruction takes as long.
+const LATE_MAX: u64 = spec::HZ / 100;
+
 /// The timer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pit {
@@ -70,17 +73,36 @@ impl Pit {
         }
     }
 
+    /// Drives the pin through the edges that counter 0's output has had. A pulse of one clock is shorter than many an
+    /// instruction: looked at only now, it would not have been.
+    fn catch_up(&mut self, env: &mut Env<'_>, clock: u64) {
+        let missed = clock.saturating_sub(LATE_MAX);
+        while let Some(edge) = self.state.edge0.filter(|edge| (missed..=clock).contains(edge)) {
+            let counter = &mut self.state.counters[0];
+            counter.settle(edge);
+            let high = counter.out(edge);
+            self.state.edge0 = counter.next_edge(edge);
+            self.drive_out0(env, high);
+        }
+    }
+
     /// Drives the pin as counter 0's output is now, and asks for its next edge.
     fn follow_out0(&mut self, env: &mut Env<'_>) {
         let clock = clock_at(env.now);
+        self.catch_up(env, clock);
         let counter = &mut self.state.counters[0];
         counter.settle(clock);
         let high = counter.out(clock);
+        self.state.edge0 = counter.next_edge(clock);
         env.events.cancel(SLOT, TOKEN);
-        if let Some(edge) = counter.next_edge(clock) {
+        if let Some(edge) = self.state.edge0 {
             let due = VirtTime::ZERO.after(VirtDuration::from_ticks(edge, spec::HZ));
             env.after(SLOT, due.since(env.now), TOKEN);
         }
+        self.drive_out0(env, high);
+    }
+
+    fn drive_out0(&mut self, env: &mut Env<'_>, high: bool) {
         if high != self.state.out0 {
             self.state.out0 = high;
             let pin = Self::OUT0;

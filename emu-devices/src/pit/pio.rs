@@ -40,6 +40,7 @@ impl Pit {
     pub fn write(&mut self, env: &mut Env<'_>, port: u16, width: Width, value: u64) -> Result<(), IoError> {
         check(port, width)?;
         let clock = clock_at(env.now);
+        self.catch_up(env, clock);
         for counter in &mut self.state.counters {
             counter.settle(clock);
         }

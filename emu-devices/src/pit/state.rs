@@ -80,6 +80,8 @@ pub struct PitState {
     pub port_b: u8,
     /// Counter 0's output as last driven.
     pub out0: bool,
+    /// The clock of that output's next change, if it will change by itself.
+    pub edge0: Option<u64>,
 }
 
 /// Beyond any clock that fits virtual time.
@@ -89,7 +91,7 @@ impl PitState {
     /// After power-on. Modes and counts are undefined until programmed; nothing counts and outputs are low.
     pub(super) fn reset() -> Self {
         let counter = |gate| CounterState { gate, ..CounterState::default() };
-        Self { counters: [counter(true), counter(true), counter(false)], port_b: 0, out0: false }
+        Self { counters: [counter(true), counter(true), counter(false)], port_b: 0, out0: false, edge0: None }
     }
 
     /// Refuses what the chip could not have come to.

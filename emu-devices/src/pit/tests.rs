@@ -327,3 +327,19 @@ fn state_survives_ron_and_nonsense_is_refused() {
         assert!(other.restore(bad).is_err());
     }
 }
+
+#[test]
+fn a_pulse_that_is_looked_at_late_has_been_all_the_same() {
+    // A strobe, and two ticks of a rate generator; each low for one clock.
+    for (mode, late, edges) in [(4, 130, vec![false, true]), (2, 250, vec![false, true, false, true])] {
+        let mut board = Board::new();
+        board.program(0, 0x30 | mode << 1, 100);
+        board.edges.clear();
+        // The event was due earlier; the instruction in between took its time.
+        board.fabric.now = at(late);
+        board.chip.on_event(&mut board.fabric.env(), TOKEN);
+        board.drain();
+        let seen: Vec<bool> = board.edges.iter().map(|(_, high)| *high).collect();
+        assert_eq!(seen, edges, "mode {mode}");
+    }
+}
