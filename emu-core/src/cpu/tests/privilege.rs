@@ -3,7 +3,7 @@
 
 use super::CODE;
 use super::guest::{Guest, Mode, TSS, sel};
-use crate::access::Width::{B1, B2, B4};
+use crate::access::Width::{B1, B2, B4, B8};
 use crate::cpu::CpuState;
 use crate::cpu::control::{cr0, cr4, efer};
 use crate::cpu::flags::bit::{AC, IOPL, ONE, VM};
@@ -336,6 +336,20 @@ fn alignment_is_checked_for_programs_that_ask_for_it() {
     guest.cpu.restore(state).unwrap();
     guest.run(3);
     assert_eq!(guest.exceptions(), [(17, Some(0))]);
+}
+
+#[test]
+fn alignment_is_checked_over_a_page_in_use_once_the_flag_is_set() {
+    // mov eax, [rbx+1] twice ; push 0x40002 ; popf ; mov eax, [rbx+1]
+    let program =
+        [0x8b, 0x43, 0x01, 0x8b, 0x43, 0x01, 0x68, 0x02, 0x00, 0x04, 0x00, 0x9d, 0x8b, 0x43, 0x01, 0x90];
+    let mut guest = Guest::new(Mode::Long, 3, &program);
+    let mut state = guest.cpu.state();
+    state.cr0 |= cr0::AM;
+    state.gprs[RBX as usize] = DATA;
+    guest.cpu.restore(state).unwrap();
+    guest.run(2000);
+    assert_eq!((guest.exceptions(), guest.stack(B8, 2)[1]), (vec![(17, Some(0))], CODE + 12));
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use super::CODE;
 use super::guest::{Guest, Mode};
 use super::mapped::{ALL, Access, G, MOV_CR3, MOV_CR4, P, PS, Paging, ROOT, TARGET, U, W, XD};
+use crate::access::Width::B8;
 use crate::cpu::control::cr4;
-use crate::cpu::regs::{RAX, RBX, TableRegister};
+use crate::cpu::regs::{RAX, RBX, RCX, RDX, TableRegister};
 use crate::cpu::{Activity, Fault};
 
 /// A page whose mapping changes from one whose first byte is 1 to one whose first byte is 2, and what a program does
@@ -228,6 +229,52 @@ fn a_jump_into_a_page_that_is_no_longer_executable_faults_once_it_is_flushed() {
     tested.exec(INVLPG);
     let fault = tested.exec(Access::Fetch.program());
     assert_eq!(fault.and_then(|fault| fault.error), Some(0x11));
+}
+
+/// Calls of a page whose translation the program itself changes between them.
+#[test]
+fn code_goes_on_from_the_old_page_until_it_is_flushed() {
+    // Four times call rbx ; mov [rcx], rdx, the entry ; invlpg [rbx] or nop [rbx] ; call rbx
+    for (flush, want) in [(INVLPG, 2), (&[0x0f, 0x1f, 0x03][..], 1)] {
+        let mut tested = Paging::FourLevel.guest(0);
+        // mov al, n ; ret
+        tested.guest.bus.put(TARGET, &[0xb0, 1, 0xc3]);
+        tested.guest.bus.put(TARGET + 0x2000, &[0xb0, 2, 0xc3]);
+        tested.guest.cpu.set_gpr(RCX, tested.paging.path()[3]);
+        tested.guest.cpu.set_gpr(RDX, (TARGET + 0x2000) | ALL);
+        let mut program = [0xff, 0xd3].repeat(4);
+        program.extend([0x48, 0x89, 0x11]);
+        program.extend(flush);
+        program.extend([0xff, 0xd3]);
+        assert_eq!(tested.exec(&program), None);
+        assert_eq!(tested.guest.cpu.gpr(RAX) & 0xff, want, "{flush:x?}");
+    }
+}
+
+#[test]
+fn another_pcid_has_other_tables_even_if_nothing_is_flushed() {
+    // A second root, whose tested address leads to another page.
+    let mut tested = Paging::FourLevel.guest(0);
+    let low = tested.guest.read(ROOT, B8);
+    let tables = 0x70_0000;
+    tested.entry(tables, low);
+    tested.entry(tables + 8, (tables + 0x1000) | ALL);
+    tested.entry(tables + 0x1000, (tables + 0x2000) | ALL);
+    tested.entry(tables + 0x2000, (tables + 0x3000) | ALL);
+    tested.entry(tables + 0x3000, (TARGET + 0x2000) | ALL);
+    tested.guest.bus.put(TARGET, &[1]);
+    tested.guest.bus.put(TARGET + 0x2000, &[2]);
+    tested.rewind(|state| {
+        state.cr4 |= cr4::PCIDE;
+        state.cr3 |= 5;
+        state.gprs[RCX as usize] = tables | 6 | 1 << 63;
+        state.gprs[RDX as usize] = ROOT | 5 | 1 << 63;
+    });
+    // mov al, [rbx] twice ; mov cr3, rcx ; mov ah, [rbx] ; mov cr3, rdx ; mov al, [rbx]
+    let read = [0x8a, 0x03];
+    let program = [&read[..], &read, &[0x0f, 0x22, 0xd9], &[0x8a, 0x23], &[0x0f, 0x22, 0xda], &read].concat();
+    assert_eq!(tested.exec(&program), None);
+    assert_eq!(tested.guest.cpu.gpr(RAX) & 0xffff, 0x0201);
 }
 
 #[test]
