@@ -261,6 +261,7 @@ fn cost(insn: &Instruction, costs: &CostTable) -> u16 {
     match insn.mnemonic() {
         Mnemonic::Mul | Mnemonic::Imul | Mnemonic::Mulx => return costs.multiply,
         Mnemonic::Div | Mnemonic::Idiv => return costs.divide,
+        Mnemonic::Pause => return costs.pause,
         Mnemonic::Cpuid
         | Mnemonic::Rdmsr
         | Mnemonic::Wrmsr

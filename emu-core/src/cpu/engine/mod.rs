@@ -63,6 +63,8 @@ pub struct CostTable {
     pub far: u16,
     /// CPUID, control registers, MSRs, cache and TLB control.
     pub system: u16,
+    /// PAUSE: a spin loop is to burn time rather than instructions.
+    pub pause: u16,
     /// Delivery of an exception or interrupt.
     pub delivery: u16,
     /// Each table entry that a page walk reads.
@@ -78,6 +80,7 @@ impl Default for CostTable {
             vector: 3,
             far: 20,
             system: 50,
+            pause: 140,
             delivery: 40,
             walk_read: 10,
         }
