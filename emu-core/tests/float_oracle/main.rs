@@ -18,6 +18,7 @@ mod host;
 mod operands;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod pairs;
+mod reference;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[path = "../oracle/rng.rs"]
@@ -25,6 +26,8 @@ mod rng;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod sse;
 mod x87;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod x87_compare;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compared {
@@ -32,7 +35,7 @@ mod compared {
     use crate::guest::Guest;
     use crate::host::Host;
     use crate::rng::Rng;
-    use crate::{sse, x87};
+    use crate::{operands, sse, x87_compare};
 
     /// Cases of the quick suite, of each unit.
     const CASES: u64 = 200_000;
@@ -51,8 +54,7 @@ mod compared {
         fill: fn(&Program, &mut Rng) -> Area,
         differences: fn(&Program, &Area, [&Area; 2]) -> Vec<String>,
     ) {
-        let (seed, cases) =
-            (setting("FLOAT_ORACLE_SEED", SEED), setting("FLOAT_ORACLE_CASES", CASES));
+        let (seed, cases) = (setting("FLOAT_ORACLE_SEED", SEED), setting("FLOAT_ORACLE_CASES", CASES));
         println!("{unit}: {cases} cases of {} instructions, FLOAT_ORACLE_SEED={seed}", programs.len());
         let host = Host::new(programs).expect("a sandbox in this process");
         let mut guest = Guest::new(programs);
@@ -84,8 +86,6 @@ mod compared {
 
     #[test]
     fn the_x87_unit_computes_what_the_host_does() {
-        check("x87", &x87::programs(), operands::x87_state, x87::differences);
+        check("x87", &x87_compare::programs(), operands::x87_state, x87_compare::differences);
     }
-
-    use crate::operands;
 }

@@ -79,20 +79,27 @@ impl Shape {
             1 => (exponent - rng.below(u64::from(self.fraction) + 5) as i64, self.fraction(rng)),
             // A product at an edge: too large, tiny, less than the least.
             2 => {
-                let edge =
-                    rng.pick(&[self.exponent_max(), 0, -i64::from(self.fraction), -i64::from(self.fraction) / 2]);
+                let edge = rng.pick(&[
+                    self.exponent_max(),
+                    0,
+                    -i64::from(self.fraction),
+                    -i64::from(self.fraction) / 2,
+                ]);
                 (edge + self.bias() - exponent + near, self.fraction(rng))
             }
             // A quotient likewise.
             3 => {
-                let edge =
-                    rng.pick(&[self.exponent_max(), 0, -i64::from(self.fraction), -i64::from(self.fraction) / 2]);
+                let edge = rng.pick(&[
+                    self.exponent_max(),
+                    0,
+                    -i64::from(self.fraction),
+                    -i64::from(self.fraction) / 2,
+                ]);
                 (exponent + self.bias() - edge + near, self.fraction(rng))
             }
             _ => return [self.integer(rng), self.integer(rng)],
         };
-        let pair =
-            [self.number(rng, exponent, fraction), self.number(rng, other_exponent, other_fraction)];
+        let pair = [self.number(rng, exponent, fraction), self.number(rng, other_exponent, other_fraction)];
         if rng.percent(50) { pair } else { [pair[1], pair[0]] }
     }
 

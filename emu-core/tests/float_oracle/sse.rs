@@ -13,9 +13,8 @@ const MXCSR: usize = 48;
 const MXCSR_DEFAULT: usize = 52;
 
 /// `ldmxcsr [rdi+48]; movups xmm0, [rdi]; movups xmm1, [rdi+16]; mov rax, [rdi+32]; cmp ecx, ecx`
-const LOAD: [u8; 17] = [
-    0x0f, 0xae, 0x57, 0x30, 0x0f, 0x10, 0x07, 0x0f, 0x10, 0x4f, 0x10, 0x48, 0x8b, 0x47, 0x20, 0x39, 0xc9,
-];
+const LOAD: [u8; 17] =
+    [0x0f, 0xae, 0x57, 0x30, 0x0f, 0x10, 0x07, 0x0f, 0x10, 0x4f, 0x10, 0x48, 0x8b, 0x47, 0x20, 0x39, 0xc9];
 /// `mov [rdi+32], rax; lahf; mov [rdi+40], ah; movups [rdi], xmm0; stmxcsr [rdi+48]; ldmxcsr [rdi+52]`
 const STORE: [u8; 19] = [
     0x48, 0x89, 0x47, 0x20, 0x9f, 0x88, 0x67, 0x28, 0x0f, 0x11, 0x07, 0x0f, 0xae, 0x5f, 0x30, 0x0f, 0xae,
@@ -47,8 +46,11 @@ pub(crate) fn programs() -> Vec<Program> {
     }
     if std::is_x86_feature_detected!("sse4.1") {
         let rounds = (0x08..=0x0b).flat_map(|opcode| (0..16).map(move |how| (opcode, how)));
-        let products = [0x40, 0x41].into_iter().flat_map(|opcode| [0xff, 0x71, 0x3f].map(|how| (opcode, how)));
-        insns.extend(rounds.chain(products).map(|(opcode, how)| vec![0x66, 0x0f, 0x3a, opcode, XMM0_XMM1, how]));
+        let products =
+            [0x40, 0x41].into_iter().flat_map(|opcode| [0xff, 0x71, 0x3f].map(|how| (opcode, how)));
+        insns.extend(
+            rounds.chain(products).map(|(opcode, how)| vec![0x66, 0x0f, 0x3a, opcode, XMM0_XMM1, how]),
+        );
     }
     let programs: Vec<Program> = insns.iter().filter_map(|insn| Program::new(&LOAD, insn, &STORE)).collect();
     assert!(programs.len() > 120, "the forms were decoded");

@@ -123,7 +123,13 @@ pub fn y_log2(env: &mut Env, y: Extended, x: Extended) -> Extended {
         _ => Unpacked { sign: x.exp < 0, kind: Kind::Normal, exp: 0, sig: 1 << 63 },
     };
     let special = special_product(env, &y, &logarithm, &x);
-    special.unwrap_or_else(|| Wide::of(&y).times(log2(Wide::of(&x))).round(env))
+    special.unwrap_or_else(|| times_log2(env, &y, Wide::of(&x)))
+}
+
+/// `y` times the logarithm of a positive number other than one. That of a power of two is whole.
+fn times_log2(env: &mut Env, y: &Unpacked, x: Wide) -> Extended {
+    let product = Wide::of(y).times(log2(x));
+    if x.is_power_of_two() { product.round_whole(env) } else { product.round(env) }
 }
 
 /// The product if one of the factors makes it special. `argument` is what the second one is the logarithm of.
@@ -167,11 +173,10 @@ pub fn y_log2_plus_1(env: &mut Env, y: Extended, x: Extended) -> Extended {
     }
     special_product(env, &y, &x, &x).unwrap_or_else(|| {
         let x = Wide::of(&x);
-        let logarithm = if x.exp() < -2 {
-            twice_atanh(x.over(x.plus(Wide::ONE.shifted(1)))).times(Wide::LOG2_E)
-        } else {
-            log2(x.plus(Wide::ONE))
-        };
+        if x.exp() >= -2 {
+            return times_log2(env, &y, x.plus(Wide::ONE));
+        }
+        let logarithm = twice_atanh(x.over(x.plus(Wide::ONE.shifted(1)))).times(Wide::LOG2_E);
         Wide::of(&y).times(logarithm).round(env)
     })
 }
@@ -233,7 +238,7 @@ fn reduce(a: &Unpacked) -> Reduced {
     Reduced { rest: Wide::scaled(rest, -65).with_sign(a.sign ^ beyond), quarters }
 }
 
-/// Why there is no sine or cosine.
+/// What there is of an angle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Angle {
     /// Sine and cosine.

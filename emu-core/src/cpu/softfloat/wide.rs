@@ -58,6 +58,11 @@ impl Wide {
         self.sign && !self.is_zero()
     }
 
+    /// Plus or minus a power of two.
+    pub(super) const fn is_power_of_two(&self) -> bool {
+        self.sig == 1 << 127
+    }
+
     pub(super) const fn exp(&self) -> i32 {
         self.exp
     }
@@ -151,6 +156,15 @@ impl Wide {
         debug_assert!(!self.is_zero(), "special cases are handled before");
         let result = round::<F80>(env, self.sign, self.exp, self.sig | 1);
         env.flags |= flag::INEXACT;
+        result
+    }
+
+    /// Rounds a number that is not cut off anywhere: a tie is one. Processors report it as inexact all the same.
+    pub(super) fn round_whole(self, env: &mut Env) -> Extended {
+        let mut told = *env;
+        let _ = self.round(&mut told);
+        let result = round::<F80>(env, self.sign, self.exp, self.sig);
+        env.flags = told.flags;
         result
     }
 }
