@@ -4,6 +4,7 @@
 use super::Exec;
 use super::xmm::lanes;
 use crate::access::Width;
+use crate::cpu::mmu::Intent;
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction, OpKind, Register};
 
@@ -192,10 +193,14 @@ impl Cpu {
             OpKind::MemorySegEDI => self.reg(Register::EDI),
             _ => self.reg(Register::RDI),
         };
-        for (index, (byte, mask)) in (0..).zip(value.iter().zip(mask)) {
-            if mask & 0x80 != 0 {
-                self.store(bus, seg, at.wrapping_add(index), Width::B1, u64::from(*byte))?;
-            }
+        let chosen = || (0..).zip(value.iter().zip(mask)).filter(|(_, (_, mask))| **mask & 0x80 != 0);
+        // All of them must be writable before the first is written.
+        for (index, _) in chosen() {
+            let lin = self.linear(seg, at.wrapping_add(index), 1, Intent::Write)?;
+            self.probe(bus, lin, 1, Intent::Write, self.data_context())?;
+        }
+        for (index, (byte, _)) in chosen() {
+            self.store(bus, seg, at.wrapping_add(index), Width::B1, u64::from(*byte))?;
         }
         Ok(())
     }

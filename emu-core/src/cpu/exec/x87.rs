@@ -8,7 +8,7 @@ use crate::cpu::control::cr0;
 use crate::cpu::softfloat::{Env, Extended, F32, F64, F80, Format, Unpacked, flag};
 use crate::cpu::x87::{X87, status};
 use crate::cpu::{Cpu, CpuBus, Fault};
-use iced_x86::{Encoder, Instruction, MemorySize, OpKind, Register};
+use iced_x86::{CodeSize, Encoder, Instruction, MemorySize, OpKind, Register};
 
 use super::operand_width;
 
@@ -44,7 +44,12 @@ pub(super) fn execute(
 
 /// The low bits of the escape byte, and the byte behind it.
 fn opcode(insn: &Instruction) -> u16 {
-    let mut encoder = Encoder::new(64);
+    // Addresses of 16 bits exist in other code only.
+    let mut encoder = Encoder::new(match insn.code_size() {
+        CodeSize::Code16 => 16,
+        CodeSize::Code32 => 32,
+        CodeSize::Code64 | CodeSize::Unknown => 64,
+    });
     if encoder.encode(insn, insn.ip()).is_err() {
         return 0;
     }
