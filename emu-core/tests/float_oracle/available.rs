@@ -1,26 +1,13 @@
 //! When floating-point and vector instructions may run at all: every combination of the control bits that say so, against the
 //! manual's rules (SDM vol. 3A, 2.5, tables 12-1 and 13-1). And what an exception leaves behind for its handler.
 
+use crate::machine::{
+    CODE, DATA, Machine, NOT_AVAILABLE, PAGE_FAULT, SIMD_ERROR, TABLES, UNDEFINED, X87_ERROR,
+};
 use emu_core::cpu::control::{cr0, cr4, efer};
-use emu_core::cpu::regs::{RAX, RBX, RCX, RDI, RDX, RSI, RSP, Seg, Segment, TableRegister, rights};
-use emu_core::cpu::{Cpu, CpuConfig, Exit, X87};
-use emu_core::testing::{FlatBus, identity_map, long_mode};
+use emu_core::cpu::regs::{RAX, RBX, RCX, RDI, RDX, RSI, Seg, Segment, rights};
+use emu_core::cpu::{Exit, X87};
 use emu_core::{Gpa, VirtTime};
-
-const TABLES: u64 = 0x1000;
-const GDT: u64 = 0x8000;
-const IDT: u64 = 0x9000;
-const HANDLERS: u64 = 0xa000;
-const HANDLER_STEP: u64 = 16;
-const CODE: u64 = 0xc000;
-const DATA: u64 = 0xd000;
-const STACK: u64 = 0xf000;
-const MEMORY: u64 = 0x40_0000;
-
-const UNDEFINED: u8 = 6;
-const NOT_AVAILABLE: u8 = 7;
-const X87_ERROR: u8 = 16;
-const SIMD_ERROR: u8 = 19;
 
 /// What may keep an instruction from running.
 #[derive(Clone, Copy, Debug)]
@@ -93,66 +80,21 @@ impl Bits {
     }
 }
 
-struct Machine {
-    cpu: Box<Cpu>,
-    bus: FlatBus,
-}
-
-impl Machine {
-    /// In 64-bit mode, with a handler for every exception.
-    fn new() -> Self {
-        let mut bus = FlatBus::new(MEMORY);
-        let mut cpu = Cpu::new(CpuConfig::default());
-        identity_map(&mut bus.mem, Gpa(TABLES));
-        long_mode(&mut cpu, Gpa(TABLES));
-        for (n, descriptor) in (0..).zip([0u64, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff]) {
-            bus.put(GDT + n * 8, &descriptor.to_le_bytes());
-        }
-        for vector in 0..32 {
-            let handler = HANDLERS + vector * HANDLER_STEP;
-            bus.put(IDT + vector * 16, &(handler | 8 << 16 | 0x8e00 << 32).to_le_bytes());
-            // out 0xf4, al
-            bus.put(handler, &[0xe6, 0xf4]);
-        }
-        cpu.set_gdtr(TableRegister { base: GDT, limit: 23 });
-        cpu.set_idtr(TableRegister { base: IDT, limit: 32 * 16 - 1 });
-        Self { cpu, bus }
-    }
-
-    fn set(&mut self, bits: Bits) {
-        let pick = |on: bool, bit: u64| if on { bit } else { 0 };
-        let controls = cr0::PE | cr0::PG | cr0::WP;
-        let chosen = pick(bits.em, cr0::EM) | pick(bits.ts, cr0::TS) | pick(bits.mp, cr0::MP);
-        let extensions = pick(bits.osfxsr, cr4::OSFXSR) | pick(bits.osxsave, cr4::OSXSAVE);
-        self.cpu.set_control(
-            controls | chosen | pick(bits.ne, cr0::NE),
-            TABLES,
-            cr4::PAE | cr4::OSXMMEXCPT | extensions,
-            efer::LME | efer::NXE,
-        );
-        let divided_by_zero = 0x8084;
-        let status = if bits.waits { divided_by_zero } else { 0 };
-        self.cpu.set_x87(X87 { control: 0x37b, status, valid: 0, ..X87::RESET });
-    }
-
-    /// Executes an instruction with RDI and EAX, ECX and EDX as XSETBV wants them; answers the exception that it raised.
-    fn run(&mut self, insn: &[u8], rdi: u64) -> Option<u8> {
-        // Behind it: out 0xf4, al
-        self.bus.put(CODE, &[insn, &[0xe6, 0xf4]].concat());
-        // All zeros are an area that may be restored.
-        self.bus.put(DATA, &[0; 1024]);
-        self.cpu.set_gpr(RSP, STACK);
-        self.cpu.set_gpr(RDI, rdi);
-        for (register, value) in [(RAX, 1), (RCX, 0), (RDX, 0)] {
-            self.cpu.set_gpr(register, value);
-        }
-        self.cpu.set_rip(CODE);
-        let limit = self.cpu.insns() + 10;
-        let exit = self.cpu.run(&mut self.bus, VirtTime(u64::MAX), limit);
-        assert_eq!(exit, Exit::Device, "{insn:02x?} stopped at {:#x}", self.cpu.rip());
-        let handler = self.cpu.rip().wrapping_sub(HANDLERS);
-        (handler < 32 * HANDLER_STEP).then_some((handler / HANDLER_STEP) as u8)
-    }
+/// Puts the processor under these bits.
+fn set(machine: &mut Machine, bits: Bits) {
+    let pick = |on: bool, bit: u64| if on { bit } else { 0 };
+    let controls = cr0::PE | cr0::PG | cr0::WP;
+    let chosen = pick(bits.em, cr0::EM) | pick(bits.ts, cr0::TS) | pick(bits.mp, cr0::MP);
+    let extensions = pick(bits.osfxsr, cr4::OSFXSR) | pick(bits.osxsave, cr4::OSXSAVE);
+    machine.cpu.set_control(
+        controls | chosen | pick(bits.ne, cr0::NE),
+        TABLES,
+        cr4::PAE | cr4::OSXMMEXCPT | extensions,
+        efer::LME | efer::NXE,
+    );
+    let divided_by_zero = 0x8084;
+    let status = if bits.waits { divided_by_zero } else { 0 };
+    machine.cpu.set_x87(X87 { control: 0x37b, status, valid: 0, ..X87::RESET });
 }
 
 #[test]
@@ -197,8 +139,11 @@ fn control_bits_keep_instructions_from_running() {
     let mut machine = Machine::new();
     for (name, insn, rule) in rules {
         for bits in Bits::all() {
-            machine.set(bits);
-            assert_eq!(machine.run(insn, DATA), rule(bits), "{name} with {bits:?}");
+            set(&mut machine, bits);
+            // All zeros are an area that may be restored, and one is a valid XCR0.
+            machine.bus.put(DATA, &[0; 1024]);
+            machine.set_registers(&[(RAX, 1), (RCX, 0), (RDX, 0), (RDI, DATA)]);
+            assert_eq!(machine.run(insn), rule(bits), "{name} with {bits:?}");
         }
     }
 }
@@ -214,7 +159,7 @@ fn an_unmasked_sse_exception_is_undefined_until_the_system_knows_it() {
         machine.cpu.set_xmm_bits(0, 0x3f80_0000);
         machine.cpu.set_xmm_bits(1, 0);
         // divss xmm0, xmm1
-        assert_eq!(machine.run(&[0xf3, 0x0f, 0x5e, 0xc1], DATA), Some(vector));
+        assert_eq!(machine.run(&[0xf3, 0x0f, 0x5e, 0xc1]), Some(vector));
         assert_eq!(machine.cpu.mxcsr(), DIVISION_UNMASKED | 4, "the flag tells the handler");
         assert_eq!(machine.cpu.xmm_bits(0), 0x3f80_0000, "without a result");
     }
@@ -258,7 +203,6 @@ fn the_unit_tells_a_handler_where_the_exception_was() {
 
 #[test]
 fn a_masked_store_that_faults_has_stored_nothing() {
-    const PAGE_FAULT: u8 = 14;
     let mut machine = Machine::new();
     // The second of two pages of 2 MiB is not mapped.
     let end = 0x20_0000u64;
@@ -266,8 +210,9 @@ fn a_masked_store_that_faults_has_stored_nothing() {
     machine.bus.put(second_entry, &[0; 8]);
     machine.cpu.set_xmm_bits(0, u128::MAX);
     machine.cpu.set_xmm_bits(1, 0x8080_8080_8080_8080_8080_8080_8080_8080);
+    machine.set_registers(&[(RDI, end - 8)]);
     // maskmovdqu xmm0, xmm1
-    assert_eq!(machine.run(&[0x66, 0x0f, 0xf7, 0xc1], end - 8), Some(PAGE_FAULT));
+    assert_eq!(machine.run(&[0x66, 0x0f, 0xf7, 0xc1]), Some(PAGE_FAULT));
     let mut stored = [1; 8];
     machine.bus.mem.read(Gpa(end - 8), &mut stored).expect("inside memory");
     assert_eq!(stored, [0; 8]);

@@ -5,7 +5,8 @@
 //! state, executes one instruction and stores the state, so the x87 unit's unmasked exceptions are compared too: FNSAVE
 //! takes them away before they are raised. SSE's are masked here and left to `tests/oracle`. Functions that processors
 //! approximate are compared with `reference.txt`, which was made with numbers of 500 bits and more. SSE4.2's comparisons of
-//! strings are here because their interesting cases are as rare by chance; and when all these instructions may run at all.
+//! strings are here because their interesting cases are as rare by chance; and when all these instructions may run at all,
+//! and how their state is saved.
 //!
 //! `FLOAT_ORACLE_SEED` and `FLOAT_ORACLE_CASES` choose the run.
 
@@ -13,9 +14,11 @@
 
 mod area;
 mod available;
+mod extended_state;
 mod guest;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod host;
+mod machine;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod operands;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
