@@ -303,6 +303,19 @@ impl Cpu {
         register[1] = (value >> 64) as u64;
     }
 
+    /// A vector register, 0-15, the lower half first.
+    #[must_use]
+    pub fn ymm_bits(&self, index: u8) -> [u128; 2] {
+        let ymm = self.vectors.ymm[(index & 15) as usize].map(u128::from);
+        [ymm[1] << 64 | ymm[0], ymm[3] << 64 | ymm[2]]
+    }
+
+    /// Sets a vector register, 0-15.
+    pub fn set_ymm_bits(&mut self, index: u8, [low, high]: [u128; 2]) {
+        self.vectors.ymm[(index & 15) as usize] =
+            [low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64];
+    }
+
     /// MXCSR.
     #[must_use]
     pub fn mxcsr(&self) -> u32 {

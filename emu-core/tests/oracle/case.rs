@@ -85,8 +85,8 @@ pub(crate) struct State {
     pub(crate) rip: u64,
     /// RFLAGS.
     pub(crate) rflags: u64,
-    /// XMM0-15.
-    pub(crate) xmm: [u128; 16],
+    /// YMM0-15, the lower halves first.
+    pub(crate) ymm: [[u128; 2]; 16],
     /// MXCSR.
     pub(crate) mxcsr: u32,
     pub(crate) x87: X87State,

@@ -1,12 +1,14 @@
 //! What must be equal.
 
 use crate::case::{Bits, Case, Outcome};
-use iced_x86::{Instruction, Mnemonic, RflagsBits};
+use iced_x86::{CpuidFeature, Instruction, Mnemonic, RflagsBits};
 
 const PAGE_FAULT: u8 = 14;
 const ALIGNMENT: u8 = 17;
 const GENERAL_PROTECTION: u8 = 13;
 const BREAKPOINT: u8 = 3;
+/// A bit of MXCSR that only AMD's processors have.
+const AMD_MXCSR_BIT: u32 = 1 << 17;
 /// Arithmetic flags, DF, AC.
 const COMPARED_FLAGS: u64 = 0x4_0cd5;
 /// Where Linux ends what programs may use.
@@ -135,11 +137,13 @@ fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool 
         | Mnemonic::Xsavec
         | Mnemonic::Xsavec64
         | Mnemonic::Xrstor
-        | Mnemonic::Xrstor64 => both,
+        | Mnemonic::Xrstor64 => both || host.state.mxcsr & AMD_MXCSR_BIT != 0,
         Mnemonic::Fld | Mnemonic::Fstp | Mnemonic::Fbld => both && insn.memory_size().size() == 10,
         // AMD's MXCSR has one more bit.
-        Mnemonic::Ldmxcsr => host.state.mxcsr & 1 << 17 != 0,
-        Mnemonic::Maskmovdqu | Mnemonic::Maskmovq => host.vector != BREAKPOINT,
+        Mnemonic::Ldmxcsr | Mnemonic::Vldmxcsr => host.state.mxcsr & AMD_MXCSR_BIT != 0,
+        Mnemonic::Maskmovdqu | Mnemonic::Vmaskmovdqu | Mnemonic::Maskmovq => host.vector != BREAKPOINT,
+        // AMD's processors take these operands unaligned.
+        _ if insn.cpuid_features() == [CpuidFeature::SHA] => ours.vector == GENERAL_PROTECTION,
         _ => false,
     }
 }
@@ -187,9 +191,11 @@ pub(crate) fn differences(
     }
     let mask = COMPARED_FLAGS & !undefined;
     line("rflags", host.state.rflags & mask, ours.state.rflags & mask);
-    for (n, (host, ours)) in host.state.xmm.iter().zip(ours.state.xmm).enumerate() {
-        line(&format!("xmm{n} low"), *host as u64, ours as u64);
-        line(&format!("xmm{n} high"), (host >> 64) as u64, (ours >> 64) as u64);
+    for (n, (host, ours)) in host.state.ymm.iter().zip(ours.state.ymm).enumerate() {
+        for (half, (host, ours)) in host.iter().zip(ours).enumerate() {
+            line(&format!("ymm{n} {}..", 128 * half), *host as u64, ours as u64);
+            line(&format!("ymm{n} {}..", 128 * half + 64), (host >> 64) as u64, (ours >> 64) as u64);
+        }
     }
     line("fcw", host.state.x87.control.into(), ours.state.x87.control.into());
     let conditions = !undefined_conditions(insn, host);

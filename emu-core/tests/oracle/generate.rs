@@ -4,8 +4,8 @@
 use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN, X87State};
 use crate::rng::Rng;
 use iced_x86::{
-    Code, ConstantOffsets, CpuidFeature, Decoder, DecoderOptions, Instruction, MandatoryPrefix, Mnemonic,
-    OpCodeTableKind, OpKind, Register,
+    Code, ConstantOffsets, CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction, MandatoryPrefix,
+    Mnemonic, OpCodeOperandKind, OpCodeTableKind, OpKind, Register,
 };
 
 const RAX: usize = 0;
@@ -44,9 +44,9 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
     maker.aim();
     maker.aim_implicit();
     maker.aim_branch()?;
-    const X87_AND_SSE: u64 = 3;
+    const X87_SSE_AND_AVX: u64 = 7;
     let asks = maker.state.gprs[RAX] & 0xffff_ffff | maker.state.gprs[RDX] << 32;
-    if maker.is_xsave() && asks & !X87_AND_SSE != 0 {
+    if maker.is_xsave() && asks & !X87_SSE_AND_AVX != 0 {
         return None;
     }
     let (insn, _) = decode(&maker.bytes, rip, bits)?;
@@ -62,7 +62,7 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
 }
 
 fn blank() -> State {
-    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, xmm: [0; 16], mxcsr: 0x1f80, x87: X87State::INIT }
+    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, ymm: [[0; 2]; 16], mxcsr: 0x1f80, x87: X87State::INIT }
 }
 
 /// Mostly in the middle of the code, sometimes across the two pages.
@@ -96,6 +96,9 @@ fn repeats_a_loop(insn: &Instruction) -> bool {
 /// Prefixes, opcode and fifteen random bytes behind it, of which the decoder takes what it needs.
 fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
     let op = code.op_code();
+    if op.encoding() == EncodingKind::VEX {
+        return encode_vex(code, bits, rng);
+    }
     let mut bytes = Vec::new();
     if op.operand_size() == 16 || op.mandatory_prefix() == MandatoryPrefix::P66 {
         bytes.push(0x66);
@@ -136,6 +139,52 @@ fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
     let first = op.op_code() as u8;
     let holds_register = (0..op.op_count()).any(|n| format!("{:?}", op.op_kind(n)).ends_with("_opcode"));
     bytes.push(if holds_register { first + rng.below(8) as u8 } else { first });
+    let mut tail: [u8; INSN_MAX] = std::array::from_fn(|_| rng.next() as u8);
+    if op.group_index() >= 0 {
+        tail[0] = tail[0] & !0x38 | (op.group_index() as u8) << 3;
+    }
+    bytes.extend(tail);
+    bytes
+}
+
+/// The same with VEX: of two bytes where that says all.
+fn encode_vex(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
+    let op = code.op_code();
+    let mut bytes = Vec::new();
+    if rng.percent(10) {
+        bytes.push(0x67);
+    }
+    if rng.percent(12) {
+        bytes.push(rng.pick(&[0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
+    }
+    let map = match op.table() {
+        OpCodeTableKind::T0F => 1,
+        OpCodeTableKind::T0F38 => 2,
+        _ => 3,
+    };
+    let prefix = match op.mandatory_prefix() {
+        MandatoryPrefix::P66 => 1,
+        MandatoryPrefix::PF3 => 2,
+        MandatoryPrefix::PF2 => 3,
+        MandatoryPrefix::None | MandatoryPrefix::PNP => 0,
+    };
+    let dice = rng.next() as u8;
+    // Where W does not count in 32-bit code it is #UD for AMD's processors.
+    let w = if op.is_wig() { dice & 1 } else { op.w() as u8 };
+    let l = if op.is_lig() { dice >> 1 & 1 } else { op.l() as u8 };
+    // R, X and B are inverted, as is the third register; outside of 64-bit mode there are eight.
+    let source = if rng.percent(50) { 0x78 } else { dice & 0x78 };
+    let (extensions, source) = match bits {
+        Bits::B64 => (rng.pick(&[0xe0, 0xe0, dice & 0xe0]), source),
+        Bits::B32 => (0xe0, source | 0x40),
+    };
+    let rest = source | l << 2 | prefix;
+    if map == 1 && w == 0 && extensions & 0x60 == 0x60 && rng.percent(50) {
+        bytes.extend([0xc5, extensions & 0x80 | rest]);
+    } else {
+        bytes.extend([0xc4, extensions | map, w << 7 | rest]);
+    }
+    bytes.push(op.op_code() as u8);
     let mut tail: [u8; INSN_MAX] = std::array::from_fn(|_| rng.next() as u8);
     if op.group_index() >= 0 {
         tail[0] = tail[0] & !0x38 | (op.group_index() as u8) << 3;
@@ -224,8 +273,8 @@ impl Maker<'_> {
         for chunk in self.memory.chunks_exact_mut(8) {
             chunk.copy_from_slice(&self.rng.next().to_le_bytes());
         }
-        for register in &mut self.state.xmm {
-            *register = self.rng.vector();
+        for register in &mut self.state.ymm {
+            *register = [self.rng.vector(), self.rng.vector()];
         }
         if self.rng.percent(60) {
             // Rounding, flushing and flags at random; the exceptions masked in most cases.
@@ -236,7 +285,7 @@ impl Maker<'_> {
         }
         self.fill_x87();
         if self.is_xsave() {
-            self.state.gprs[RAX] = self.rng.below(4) | self.rng.next() << 32;
+            self.state.gprs[RAX] = self.rng.below(8) | self.rng.next() << 32;
             self.state.gprs[RDX] = self.rng.next() << 32;
         }
         self.state.gprs[RSP] = self.stack_target();
@@ -289,13 +338,13 @@ impl Maker<'_> {
         if self.rng.percent(10) {
             return self.target(64);
         }
-        let target = DATA + 64 * self.rng.below((WRITABLE_LEN as u64 - 640) / 64);
+        let target = DATA + 64 * self.rng.below((WRITABLE_LEN as u64 - 896) / 64);
         let mxcsr = if self.rng.percent(95) { self.rng.next() & 0xffff } else { self.rng.next() };
         self.put(target + 24, &(mxcsr as u32).to_le_bytes());
         let mut header = [0; 64];
-        header[0] = self.rng.below(4) as u8;
+        header[0] = self.rng.below(8) as u8;
         if self.rng.percent(40) {
-            header[8] = self.rng.below(4) as u8;
+            header[8] = self.rng.below(8) as u8;
             header[15] = 0x80;
         }
         if self.rng.percent(10) {
@@ -309,7 +358,7 @@ impl Maker<'_> {
 
     /// Whether an operand is a vector register.
     fn is_vector(&self) -> bool {
-        (0..self.insn.op_count()).any(|n| self.insn.op_register(n).is_xmm())
+        (0..self.insn.op_count()).any(|n| self.insn.op_register(n).is_vector_register())
     }
 
     /// Where an access of `len` bytes is worth trying.
@@ -355,6 +404,9 @@ impl Maker<'_> {
             self.target(self.insn.memory_size().size() as u64)
         };
         let (base, index) = (self.insn.memory_base(), self.insn.memory_index());
+        if index.is_vector_register() {
+            return self.aim_gather();
+        }
         let scale = u64::from(self.insn.memory_index_scale());
         let offset = target.wrapping_sub(segment_base(&self.insn));
         if self.insn.is_ip_rel_memory_operand() {
@@ -373,6 +425,28 @@ impl Maker<'_> {
             self.set_address_register(index, rest / times);
         }
         self.aim_operands(target);
+    }
+
+    /// Makes every index of a gather lead to a target of its own.
+    fn aim_gather(&mut self) {
+        let (base, index) = (self.insn.memory_base(), self.insn.memory_index());
+        let offset = self.insn.memory_displacement64().wrapping_add(segment_base(&self.insn));
+        let mut from = offset;
+        if base != Register::None {
+            self.set_address_register(base, (DATA + 0x1000).wrapping_sub(offset));
+            from = offset.wrapping_add(register(&self.state, base));
+        }
+        let scale = i64::from(self.insn.memory_index_scale());
+        let wide = self.insn.op_code().op_kind(1) == OpCodeOperandKind::mem_vsib64x
+            || self.insn.op_code().op_kind(1) == OpCodeOperandKind::mem_vsib64y;
+        let mut lanes: Vec<u8> = Vec::new();
+        while lanes.len() < 32 {
+            let at = (self.target(8).wrapping_sub(from) as i64 / scale).to_le_bytes();
+            lanes.extend(if wide { &at[..] } else { &at[..4] });
+        }
+        for (half, bytes) in self.state.ymm[index.number()].iter_mut().zip(lanes.chunks_exact(16)) {
+            *half = bytes.iter().rev().fold(0, |all, byte| all << 8 | u128::from(*byte));
+        }
     }
 
     /// With 32-bit addresses the upper half must not matter.
@@ -418,8 +492,8 @@ impl Maker<'_> {
                 self.put(target, &to.to_le_bytes());
             }
             _ if self.is_vector() => {
-                let value = self.rng.vector();
-                self.put(target, &value.to_le_bytes());
+                let value = [self.rng.vector(), self.rng.vector()].map(u128::to_le_bytes);
+                self.put(target, value.as_flattened());
             }
             _ => {
                 let value = self.rng.value();

@@ -133,8 +133,8 @@ impl Guest {
         let controls = cr0::PE | cr0::PG | cr0::WP | cr0::NE | cr0::AM | cr0::MP;
         let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE;
         self.cpu.set_control(controls, TABLES, extensions, efer::LME | efer::NXE | efer::SCE);
-        const X87_AND_SSE: u64 = 3;
-        self.cpu.set_xcr0(X87_AND_SSE);
+        const X87_SSE_AND_AVX: u64 = 7;
+        self.cpu.set_xcr0(X87_SSE_AND_AVX);
         self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 7 - 1 });
         self.cpu.set_idtr(TableRegister { base: KERNEL + IDT, limit: 0xfff });
         let busy = 11;
@@ -191,8 +191,8 @@ impl Guest {
         for (n, value) in (0..).zip(state.gprs) {
             self.cpu.set_gpr(n, value);
         }
-        for (n, value) in (0..).zip(state.xmm) {
-            self.cpu.set_xmm_bits(n, value);
+        for (n, value) in (0..).zip(state.ymm) {
+            self.cpu.set_ymm_bits(n, value);
         }
         self.cpu.set_mxcsr(state.mxcsr);
         let x87 = &state.x87;
@@ -228,7 +228,7 @@ impl Guest {
                 gprs,
                 rip,
                 rflags,
-                xmm: std::array::from_fn(|n| self.cpu.xmm_bits(n as u8)),
+                ymm: std::array::from_fn(|n| self.cpu.ymm_bits(n as u8)),
                 mxcsr: self.cpu.mxcsr(),
                 x87: self.take_x87(),
             },

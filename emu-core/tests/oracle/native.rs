@@ -73,7 +73,7 @@ unsafe impl Sync for Shared {}
 static SHARED: Shared = Shared(UnsafeCell::new(Exchange {
     phase: Phase::Idle,
     code_selector: 0,
-    state: State { gprs: [0; 16], rip: 0, rflags: 0, xmm: [0; 16], mxcsr: 0, x87: X87State::INIT },
+    state: State { gprs: [0; 16], rip: 0, rflags: 0, ymm: [[0; 2]; 16], mxcsr: 0, x87: X87State::INIT },
     vector: 0,
     error: 0,
     cr2: 0,
@@ -269,8 +269,42 @@ unsafe fn load(context: &mut libc::mcontext_t, state: &State) {
     let fp = unsafe { &mut *context.fpregs };
     fp.mxcsr = state.mxcsr;
     load_x87(fp, &state.x87);
-    for (register, value) in fp._xmm.iter_mut().zip(state.xmm) {
-        register.element = std::array::from_fn(|n| (value >> (32 * n)) as u32);
+    for (register, [low, _]) in fp._xmm.iter_mut().zip(state.ymm) {
+        register.element = std::array::from_fn(|n| (low >> (32 * n)) as u32);
+    }
+    // SAFETY: as above.
+    if let Some((components, high)) = unsafe { upper_halves(context) } {
+        *components |= AVX_COMPONENT;
+        for (place, [_, value]) in high.iter_mut().zip(state.ymm) {
+            *place = value.to_le_bytes();
+        }
+    }
+}
+
+/// The bit of the upper halves in the header of the frame's XSAVE area.
+const AVX_COMPONENT: u64 = 1 << 2;
+
+/// Which components the frame's XSAVE area has, and the upper halves of the vector registers in it; nothing if the host does not
+/// save them.
+///
+/// # Safety
+/// As for [`load`].
+unsafe fn upper_halves(context: &mut libc::mcontext_t) -> Option<(&mut u64, &mut [[u8; 16]; 16])> {
+    // What Linux writes into the bytes that FXSAVE leaves to software (its asm/sigcontext.h).
+    const MAGIC: u32 = 0x4650_5853;
+    const MAGIC_AT: usize = 464;
+    const FEATURES_AT: usize = 472;
+    const HEADER_AT: usize = 512;
+    const UPPER_HALVES_AT: usize = 576;
+    let area = context.fpregs.cast::<u8>();
+    // SAFETY: the caller vouches for 512 bytes; the magic number says that the components that it names follow, and these
+    // two never overlap. The kernel aligns the area to 64 bytes.
+    unsafe {
+        let has_more = area.add(MAGIC_AT).cast::<u32>().read() == MAGIC;
+        if !has_more || area.add(FEATURES_AT).cast::<u64>().read() & AVX_COMPONENT == 0 {
+            return None;
+        }
+        Some((&mut *area.add(HEADER_AT).cast(), &mut *area.add(UPPER_HALVES_AT).cast()))
     }
 }
 
@@ -300,7 +334,7 @@ fn take_x87(fp: &libc::_libc_fpstate) -> X87State {
 ///
 /// # Safety
 /// As for [`load`].
-unsafe fn take(context: &libc::mcontext_t, exchange: &mut Exchange) {
+unsafe fn take(context: &mut libc::mcontext_t, exchange: &mut Exchange) {
     for (index, value) in GREGS.iter().zip(&mut exchange.state.gprs) {
         *value = context.gregs[*index as usize] as u64;
     }
@@ -313,7 +347,16 @@ unsafe fn take(context: &libc::mcontext_t, exchange: &mut Exchange) {
     let fp = unsafe { &*context.fpregs };
     exchange.state.mxcsr = fp.mxcsr;
     exchange.state.x87 = take_x87(fp);
-    for (register, value) in fp._xmm.iter().zip(&mut exchange.state.xmm) {
-        *value = (0..4).fold(0, |all, n| all | u128::from(register.element[n]) << (32 * n));
+    for (register, value) in fp._xmm.iter().zip(&mut exchange.state.ymm) {
+        let low = (0..4).fold(0, |all, n| all | u128::from(register.element[n]) << (32 * n));
+        *value = [low, 0];
+    }
+    // SAFETY: as above.
+    if let Some((components, high)) = unsafe { upper_halves(context) }
+        && *components & AVX_COMPONENT != 0
+    {
+        for ([_, value], bytes) in exchange.state.ymm.iter_mut().zip(high) {
+            *value = u128::from_le_bytes(*bytes);
+        }
     }
 }

@@ -35,7 +35,7 @@ impl Machines {
             gprs: [0; 16],
             rip: CODE,
             rflags: 0x202,
-            xmm: [0; 16],
+            ymm: [[0; 2]; 16],
             mxcsr: 0x1f80,
             x87: X87State::INIT,
         };

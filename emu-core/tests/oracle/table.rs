@@ -26,6 +26,17 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::SSSE3,
     CpuidFeature::SSE4_1,
     CpuidFeature::SSE4_2,
+    CpuidFeature::AVX,
+    CpuidFeature::AVX2,
+    CpuidFeature::FMA,
+    CpuidFeature::F16C,
+    CpuidFeature::BMI1,
+    CpuidFeature::BMI2,
+    CpuidFeature::LZCNT,
+    CpuidFeature::ADX,
+    CpuidFeature::AES,
+    CpuidFeature::PCLMULQDQ,
+    CpuidFeature::SHA,
     CpuidFeature::FXSR,
     CpuidFeature::XSAVE,
     CpuidFeature::XSAVEOPT,
@@ -73,6 +84,10 @@ const LEFT_OUT: &[Mnemonic] = &[
     Mnemonic::Rcpss,
     Mnemonic::Rsqrtps,
     Mnemonic::Rsqrtss,
+    Mnemonic::Vrcpps,
+    Mnemonic::Vrcpss,
+    Mnemonic::Vrsqrtps,
+    Mnemonic::Vrsqrtss,
     // Processors disagree on the length of their operands.
     Mnemonic::Ud0,
     Mnemonic::Ud1,
@@ -86,7 +101,7 @@ pub(crate) fn codes(bits: Bits) -> Vec<Code> {
 fn wanted(code: Code, bits: Bits) -> bool {
     let op = code.op_code();
     op.is_instruction()
-        && op.encoding() == EncodingKind::Legacy
+        && matches!(op.encoding(), EncodingKind::Legacy | EncodingKind::VEX)
         && match bits {
             Bits::B32 => op.mode32() && op.intel_decoder32(),
             Bits::B64 => op.mode64() && op.intel_decoder64(),
@@ -126,6 +141,17 @@ fn host_has(feature: CpuidFeature) -> bool {
         CpuidFeature::SSSE3 => is_x86_feature_detected!("ssse3"),
         CpuidFeature::SSE4_1 => is_x86_feature_detected!("sse4.1"),
         CpuidFeature::SSE4_2 => is_x86_feature_detected!("sse4.2"),
+        CpuidFeature::AVX => is_x86_feature_detected!("avx"),
+        CpuidFeature::AVX2 => is_x86_feature_detected!("avx2"),
+        CpuidFeature::FMA => is_x86_feature_detected!("fma"),
+        CpuidFeature::F16C => is_x86_feature_detected!("f16c"),
+        CpuidFeature::BMI1 => is_x86_feature_detected!("bmi1"),
+        CpuidFeature::BMI2 => is_x86_feature_detected!("bmi2"),
+        CpuidFeature::LZCNT => is_x86_feature_detected!("lzcnt"),
+        CpuidFeature::ADX => is_x86_feature_detected!("adx"),
+        CpuidFeature::AES => is_x86_feature_detected!("aes"),
+        CpuidFeature::PCLMULQDQ => is_x86_feature_detected!("pclmulqdq"),
+        CpuidFeature::SHA => is_x86_feature_detected!("sha"),
         CpuidFeature::XSAVE => is_x86_feature_detected!("xsave"),
         CpuidFeature::XSAVEOPT => is_x86_feature_detected!("xsaveopt"),
         CpuidFeature::XSAVEC => is_x86_feature_detected!("xsavec"),

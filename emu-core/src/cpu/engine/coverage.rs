@@ -7,64 +7,48 @@ use crate::cpu::system::CpuidModel;
 use iced_x86::{Code, CpuidFeature as Feature, Decoder, DecoderOptions, EncodingKind, Mnemonic};
 use std::collections::BTreeMap;
 
-/// iced's features that every x86-64 processor has, or that CPUID announces under a name of its own; `None` for the rest.
-fn announced_as(feature: Feature) -> Option<&'static str> {
-    Some(match feature {
-        Feature::INTEL8086
-        | Feature::INTEL8086_ONLY
-        | Feature::INTEL186
-        | Feature::INTEL286
-        | Feature::INTEL386
-        | Feature::INTEL486
-        | Feature::X64
-        | Feature::CPUID
-        | Feature::MULTIBYTENOP
-        | Feature::PAUSE
-        | Feature::RDPMC => "",
-        Feature::FPU | Feature::FPU287 | Feature::FPU387 => "fpu",
-        Feature::TSC => "tsc",
-        Feature::MSR => "msr",
-        Feature::CX8 => "cx8",
-        Feature::SEP => "sep",
-        Feature::CMOV => "cmov",
-        Feature::CLFSH => "clflush",
-        Feature::MMX => "mmx",
-        Feature::FXSR => "fxsr",
-        Feature::SSE => "sse",
-        Feature::SSE2 => "sse2",
-        Feature::SSE3 => "pni",
-        Feature::SSSE3 => "ssse3",
-        Feature::SSE4_1 => "sse4_1",
-        Feature::SSE4_2 => "sse4_2",
-        Feature::CMPXCHG16B => "cx16",
-        Feature::MOVBE => "movbe",
-        Feature::POPCNT => "popcnt",
-        Feature::XSAVE => "xsave",
-        Feature::XSAVEOPT => "xsaveopt",
-        Feature::XSAVEC => "xsavec",
-        Feature::XSAVES => "xsaves",
-        Feature::RDRAND => "rdrand",
-        Feature::RDSEED => "rdseed",
-        Feature::FSGSBASE => "fsgsbase",
-        Feature::INVPCID => "invpcid",
-        Feature::SMAP => "smap",
-        Feature::SYSCALL => "syscall",
-        Feature::RDTSCP => "rdtscp",
-        Feature::ADX => "adx",
-        Feature::AES => "aes",
-        Feature::PCLMULQDQ => "pclmulqdq",
-        Feature::SHA => "sha_ni",
-        _ => return None,
-    })
-}
-
 /// What is #UD by definition.
 fn is_undefined(code: Code) -> bool {
     matches!(code.mnemonic(), Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2)
 }
 
-/// Every legacy encoding that the decoder knows in a code size, with bytes that have it.
+/// Every legacy and VEX encoding that the decoder knows in a code size, with bytes that have it.
 fn codes(bits: u32) -> BTreeMap<u32, (Code, Vec<u8>)> {
+    let mut found = legacy_codes(bits);
+    vex_codes(bits, &mut found);
+    found
+}
+
+/// All of VEX's maps, prefixes, widths and lengths, without a further source and with one.
+fn vex_codes(bits: u32, found: &mut BTreeMap<u32, (Code, Vec<u8>)>) {
+    for (map, rest) in (1..=3).flat_map(|map| (0..=0xff).map(move |rest| (map, rest))) {
+        // W, the further source, L and the prefix.
+        let fields: u8 = rest & 0x87 | if rest & 8 != 0 { 0x78 } else { 0x68 };
+        if rest & 0x70 != 0 {
+            continue;
+        }
+        for opcode in 0..=0xff {
+            // With an index in a SIB byte, for gathers.
+            for modrm in (0x04..0x40).step_by(8).chain(0xc1..=0xff) {
+                let mut bytes = vec![0xc4, 0xe0 | map, fields, opcode, modrm, 0x10];
+                bytes.resize(20, 0);
+                keep(bits, bytes, found);
+            }
+        }
+    }
+}
+
+/// Enters the code that `bytes` start with, if it is new.
+fn keep(bits: u32, mut bytes: Vec<u8>, found: &mut BTreeMap<u32, (Code, Vec<u8>)>) {
+    let insn = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
+    let known = matches!(insn.code().encoding(), EncodingKind::Legacy | EncodingKind::VEX);
+    if !insn.is_invalid() && known {
+        bytes.truncate(insn.len());
+        found.entry(insn.code() as u32).or_insert((insn.code(), bytes));
+    }
+}
+
+fn legacy_codes(bits: u32) -> BTreeMap<u32, (Code, Vec<u8>)> {
     const PREFIXES: [&[u8]; 4] = [&[], &[0x66], &[0xf3], &[0xf2]];
     const MAPS: [&[u8]; 4] = [&[], &[0x0f], &[0x0f, 0x38], &[0x0f, 0x3a]];
     const WAIT: [&[u8]; 2] = [&[], &[0x9b]];
@@ -77,11 +61,7 @@ fn codes(bits: u32) -> BTreeMap<u32, (Code, Vec<u8>)> {
             for modrm in &modrms {
                 let mut bytes = [wait, prefix, rex, map, &[opcode, *modrm][..]].concat();
                 bytes.resize(20, 0);
-                let insn = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
-                if !insn.is_invalid() && insn.code().encoding() == EncodingKind::Legacy {
-                    bytes.truncate(insn.len());
-                    found.entry(insn.code() as u32).or_insert((insn.code(), bytes));
-                }
+                keep(bits, bytes, &mut found);
             }
         }
     }
@@ -103,8 +83,9 @@ fn all_of<'a>(
 #[test]
 fn cpuid_announces_only_what_is_implemented_in_full() {
     let model = CpuidModel::default();
-    let is_announced =
-        |feature: &Feature| announced_as(*feature).is_some_and(|name| name.is_empty() || model.has(name));
+    let is_announced = |feature: &Feature| {
+        CpuidModel::name_of(*feature).is_some_and(|name| name.is_empty() || model.has(name))
+    };
     let mut missing = Vec::new();
     for (size, bits) in [16, 32, 64].into_iter().enumerate() {
         let codes = codes(bits);

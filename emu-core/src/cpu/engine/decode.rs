@@ -3,8 +3,9 @@
 use super::block::{Block, Cold, ModeKey, SlowForm};
 use super::cache::BlockCache;
 use super::specialise::{self, Decoded};
-use super::{CostTable, dispatch};
+use super::{CostTable, CpuConfig, dispatch};
 use crate::addr::{Gpa, Lin, PAGE_SIZE};
+use crate::cpu::exec::{self, Exec};
 use crate::cpu::regs::{CODE_PAGE, Seg};
 use crate::cpu::{CodeSize, Cpu, CpuBus, Fault, is_canonical};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic};
@@ -91,7 +92,7 @@ impl Cpu {
                 break;
             }
             let too_long = is_too_long(&insn, mode, &bytes[at..]);
-            builder.push(&insn, decoder.position(), too_long, &self.config.cost);
+            builder.push(&insn, decoder.position(), too_long, &self.config);
             if insn.is_invalid() || ends_block(&insn) {
                 builder.ended = true;
                 break;
@@ -125,7 +126,7 @@ impl Cpu {
             Decoder::with_ip(self.engine.mode.bits(), &bytes[..head + INSN_MAX], gpa.page_offset(), options);
         let insn = decoder.decode();
         let too_long = is_too_long(&insn, self.engine.mode, &bytes);
-        builder.push(&insn, head, too_long, &self.config.cost);
+        builder.push(&insn, head, too_long, &self.config);
         builder.ended = insn.is_invalid() || ends_block(&insn);
         builder.crossing = true;
         Ok(())
@@ -148,9 +149,11 @@ impl Builder {
         Self { gpa, mode, ops: Vec::new(), cold: Vec::new(), bytes: 0, ended: false, crossing: false }
     }
 
-    fn push(&mut self, insn: &Instruction, end: usize, too_long: bool, costs: &CostTable) {
+    fn push(&mut self, insn: &Instruction, end: usize, too_long: bool, config: &CpuConfig) {
         let Decoded { op, slow } = if too_long {
             specialise::cold(insn, SlowForm::Exec(too_long_fault))
+        } else if config.cpuid.lacks(insn.code()) {
+            specialise::cold(insn, SlowForm::Exec(without_its_feature(insn)))
         } else {
             specialise::specialise(insn, self.mode)
         };
@@ -158,7 +161,7 @@ impl Builder {
         self.cold.push(Cold {
             insn: *insn,
             slow,
-            cycles: u32::from(cost(insn, costs)).max(1),
+            cycles: u32::from(cost(insn, &config.cost)).max(1),
             cycles_ahead: 0,
         });
         self.bytes = end;
@@ -195,6 +198,16 @@ fn is_too_long(insn: &Instruction, mode: ModeKey, bytes: &[u8]) -> bool {
     let mut decoder = Decoder::new(mode.bits(), &bytes[..INSN_MAX - 1], DecoderOptions::NONE);
     decoder.decode_out(&mut Instruction::default());
     decoder.last_error() == DecoderError::NoMoreBytes
+}
+
+/// What an instruction is to a processor that does not have it: of counts of zeros only the prefix is new.
+fn without_its_feature(insn: &Instruction) -> Exec {
+    let older = match insn.mnemonic() {
+        Mnemonic::Tzcnt => exec::lookup(Code::Bsf_r32_rm32),
+        Mnemonic::Lzcnt => exec::lookup(Code::Bsr_r32_rm32),
+        _ => None,
+    };
+    older.unwrap_or(exec::undefined)
 }
 
 /// More than 15 bytes: #GP(0) (SDM vol. 2A, 2.3.11).

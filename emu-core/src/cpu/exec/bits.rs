@@ -12,11 +12,8 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
         Mnemonic::Bts => |cpu, bus, insn| bit_test(cpu, bus, insn, Some(|value, mask| value | mask)),
         Mnemonic::Btr => |cpu, bus, insn| bit_test(cpu, bus, insn, Some(|value, mask| value & !mask)),
         Mnemonic::Btc => |cpu, bus, insn| bit_test(cpu, bus, insn, Some(|value, mask| value ^ mask)),
-        // Without BMI1 and LZCNT, which are not announced, the prefix means nothing.
-        Mnemonic::Bsf | Mnemonic::Tzcnt => |cpu, bus, insn| scan(cpu, bus, insn, u64::trailing_zeros),
-        Mnemonic::Bsr | Mnemonic::Lzcnt => {
-            |cpu, bus, insn| scan(cpu, bus, insn, |value| 63 - value.leading_zeros())
-        }
+        Mnemonic::Bsf => |cpu, bus, insn| scan(cpu, bus, insn, u64::trailing_zeros),
+        Mnemonic::Bsr => |cpu, bus, insn| scan(cpu, bus, insn, |value| 63 - value.leading_zeros()),
         Mnemonic::Popcnt => popcnt,
         Mnemonic::Bswap => bswap,
         Mnemonic::Movbe => movbe,
@@ -78,9 +75,6 @@ fn scan(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, find: fn(u64) -
 }
 
 fn popcnt(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    if !cpu.config.cpuid.has("popcnt") {
-        return Err(Fault::UNDEFINED);
-    }
     let value = cpu.read_operand(bus, insn, 1, operand_width(insn, 0))?;
     cpu.set_reg(insn.op0_register(), u64::from(value.count_ones()));
     cpu.flags = Flags::from_bits(if value == 0 { bit::ZF } else { 0 });
@@ -101,9 +95,6 @@ fn bswap(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fa
 }
 
 fn movbe(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    if !cpu.config.cpuid.has("movbe") {
-        return Err(Fault::UNDEFINED);
-    }
     let width = operand_width(insn, 0);
     let value = cpu.read_operand(bus, insn, 1, width)?;
     cpu.write_operand(bus, insn, 0, width, value.swap_bytes() >> (64 - width.bits()))

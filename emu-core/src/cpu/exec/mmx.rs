@@ -16,11 +16,6 @@ impl Cpu {
         if self.cr0 & cr0::EM != 0 { Err(Fault::UNDEFINED) } else { self.check_x87() }
     }
 
-    /// What comes before an instruction on vectors of either sort, told by its destination.
-    pub(super) fn check_vector(&self, insn: &Instruction) -> Result<(), Fault> {
-        if insn.op0_register().is_mm() { self.check_mmx() } else { self.check_sse() }
-    }
-
     /// An MMX register, by number.
     pub(super) fn mm(&self, register: Register) -> u64 {
         self.x87.registers[register.number() & 7].significand
@@ -36,30 +31,6 @@ impl Cpu {
     pub(super) fn enter_mmx(&mut self) {
         self.x87.set_top(0);
         self.x87.valid = 0xff;
-    }
-
-    /// An MMX or XMM register.
-    pub(super) fn vector(&self, register: Register) -> u128 {
-        if register.is_mm() { self.mm(register).into() } else { self.xmm(register) }
-    }
-
-    /// Sets an MMX or XMM register.
-    pub(super) fn set_vector(&mut self, register: Register, value: u128) {
-        if register.is_mm() { self.set_mm(register, value as u64) } else { self.set_xmm(register, value) }
-    }
-
-    /// Operand `n` of an instruction on MMX or XMM registers: one of them, or as many bytes of memory.
-    pub(super) fn read_vector(
-        &mut self,
-        bus: &mut dyn CpuBus,
-        insn: &Instruction,
-        n: u32,
-    ) -> Result<u128, Fault> {
-        if insn.op0_register().is_mm() {
-            Ok(self.read_mm(bus, insn, n)?.into())
-        } else {
-            self.read_xmm(bus, insn, n)
-        }
     }
 
     /// Operand `n`: an MMX register, or four or eight bytes of memory.
@@ -282,7 +253,7 @@ fn from_singles(
     rounding: fn(&Env) -> Rounding,
 ) -> Result<(), Fault> {
     check_both(cpu)?;
-    let source = cpu.read_scalar(bus, insn, 1)?;
+    let [source, _] = cpu.read_unaligned(bus, insn, 1)?;
     cpu.enter_mmx();
     let result = cpu.with_float(|env| {
         join::<4>(
@@ -300,7 +271,7 @@ fn from_doubles(
     rounding: fn(&Env) -> Rounding,
 ) -> Result<(), Fault> {
     check_both(cpu)?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
+    let [source, _] = cpu.read_vector(bus, insn, 1)?;
     cpu.enter_mmx();
     let result = cpu.with_float(|env| {
         join::<4>(lanes::<8>(source).map(|lane| to_int::<F64>(env, lane, rounding(env), IntWidth::I32)))

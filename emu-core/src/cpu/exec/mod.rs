@@ -5,9 +5,17 @@
 //! `next_rip`; branches set that. A family is a file with a function from `Code` to [`Exec`], listed in [`FAMILIES`]; what
 //! none claims is #UD.
 
+mod aes;
+mod avx_gather;
+mod avx_move;
+mod avx_permute;
 mod bits;
+mod bmi;
 mod branch;
+mod carryless;
 mod exchange;
+mod fma;
+mod half;
 mod io;
 mod misc;
 mod mmx;
@@ -15,6 +23,7 @@ mod muldiv;
 mod operand;
 mod random;
 mod rotate;
+mod sha;
 mod sse3;
 mod sse41_float;
 mod sse41_int;
@@ -28,6 +37,7 @@ mod sse_state;
 mod stack;
 mod string;
 mod system;
+mod vex;
 mod x87;
 mod x87_arithmetic;
 mod x87_compare;
@@ -46,16 +56,25 @@ use iced_x86::{Code, Instruction};
 pub(crate) type Exec = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
 
 /// Families, each a function from `Code` to what it implements.
-const FAMILIES: [fn(Code) -> Option<Exec>; 28] = [
+const FAMILIES: [fn(Code) -> Option<Exec>; 37] = [
+    aes::lookup,
+    avx_gather::lookup,
+    avx_move::lookup,
+    avx_permute::lookup,
     bits::lookup,
+    bmi::lookup,
     branch::lookup,
+    carryless::lookup,
     exchange::lookup,
+    fma::lookup,
+    half::lookup,
     io::lookup,
     misc::lookup,
     mmx::lookup,
     muldiv::lookup,
     random::lookup,
     rotate::lookup,
+    sha::lookup,
     sse3::lookup,
     sse41_float::lookup,
     sse41_int::lookup,
@@ -79,6 +98,7 @@ const FAMILIES: [fn(Code) -> Option<Exec>; 28] = [
 
 /// The implementation of `code`; `None` if there is none and it raises #UD.
 pub(crate) fn lookup(code: Code) -> Option<Exec> {
+    let code = vex::twin(code).unwrap_or(code);
     FAMILIES.iter().find_map(|family| family(code))
 }
 

@@ -78,7 +78,12 @@ impl Cpu {
 
     /// Cuts an address made from the memory operand's to the instruction's address size.
     pub(crate) fn cut_address(&self, insn: &Instruction, at: u64) -> u64 {
-        at & address_mask(insn, self.code_size())
+        at & self.address_mask(insn)
+    }
+
+    /// Mask of the instruction's address size.
+    pub(crate) fn address_mask(&self, insn: &Instruction) -> u64 {
+        address_mask(insn, self.code_size())
     }
 
     /// Effective address of the memory operand: the offset in its segment, cut to the address size.

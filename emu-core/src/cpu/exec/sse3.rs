@@ -4,7 +4,7 @@
 use super::Exec;
 use super::sse_float::packed_pairs;
 use super::sse_int::{binary, saturate_signed};
-use super::xmm::{join, lanes, map2, signed};
+use super::xmm::{by_halves, first, join, lanes, map2, signed, source};
 use crate::cpu::softfloat::{Env, F32, F64, add, sub};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction};
@@ -24,15 +24,15 @@ fn floats(code: Code) -> Option<Exec> {
         Code::Movsldup_xmm_xmmm128 => binary!(|_, b| duplicate::<4>(b, 0)),
         Code::Movshdup_xmm_xmmm128 => binary!(|_, b| duplicate::<4>(b, 1)),
         Code::Movddup_xmm_xmmm64 => |cpu, bus, insn| {
-            cpu.check_sse()?;
-            let source = cpu.read_scalar(bus, insn, 1)?;
-            cpu.set_xmm(insn.op0_register(), duplicate::<8>(source, 0));
+            cpu.check_vector(insn)?;
+            let source = cpu.read_unaligned(bus, insn, 1)?;
+            cpu.set_result(insn, by_halves(insn, |half| duplicate::<8>(source[half], 0)));
             Ok(())
         },
         Code::Lddqu_xmm_m128 => |cpu, bus, insn| {
-            cpu.check_sse()?;
-            let value = cpu.read_scalar(bus, insn, 1)?;
-            cpu.set_xmm(insn.op0_register(), value);
+            cpu.check_vector(insn)?;
+            let value = cpu.read_unaligned(bus, insn, 1)?;
+            cpu.set_result(insn, value);
             Ok(())
         },
         Code::Addsubps_xmm_xmmm128 => |cpu, bus, insn| alternate::<4>(cpu, bus, insn, sub::<F32>, add::<F32>),
@@ -127,7 +127,7 @@ fn across(code: Code) -> Option<Exec> {
     })
 }
 
-/// Neighbours of the destination, then neighbours of the source, each pair to one lane.
+/// Neighbours of the first source, then neighbours of the second, each pair to one lane.
 fn pairs<const BYTES: usize>(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
@@ -135,17 +135,18 @@ fn pairs<const BYTES: usize>(
     op: fn(i64, i64) -> u64,
 ) -> Result<(), Fault> {
     cpu.check_vector(insn)?;
-    let source = cpu.read_vector(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let old = cpu.vector(dest);
-    // Both MMX registers are one vector's length.
-    let all = if dest.is_mm() { [old | source << 64, 0] } else { [old, source] };
-    let sums = all.into_iter().flat_map(|vector| {
-        let (first, second) = (lanes::<BYTES>(vector).step_by(2), lanes::<BYTES>(vector).skip(1).step_by(2));
-        first.zip(second).map(|(a, b)| op(signed::<BYTES>(a), signed::<BYTES>(b)))
-    });
-    let result = join::<BYTES>(sums);
-    cpu.set_vector(dest, result);
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
+    let sums = |[a, b]: [u128; 2]| {
+        // Both MMX registers are one vector's length.
+        let all = if insn.op0_register().is_mm() { [a | b << 64, 0] } else { [a, b] };
+        join::<BYTES>(all.into_iter().flat_map(|vector| {
+            let second = lanes::<BYTES>(vector).skip(1).step_by(2);
+            let pairs = lanes::<BYTES>(vector).step_by(2).zip(second);
+            pairs.map(|(a, b)| op(signed::<BYTES>(a), signed::<BYTES>(b)))
+        }))
+    };
+    cpu.set_result(insn, by_halves(insn, |half| sums([a[half], b[half]])));
     Ok(())
 }
 
@@ -157,16 +158,16 @@ fn shuffle_bytes(value: u128, order: u128, last: u64) -> u128 {
     )
 }
 
-/// PALIGNR: a window into destination and source, one behind the other.
+/// PALIGNR: a window into both sources, one behind the other.
 fn align(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
     cpu.check_vector(insn)?;
-    let low = cpu.read_vector(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let high = cpu.vector(dest);
+    let low = cpu.read_vector(bus, insn, source(insn))?;
+    let high = cpu.halves(first(insn));
     let bits = u32::from(insn.immediate8()) * 8;
-    let result = if dest.is_mm() {
-        (high << 64 | low).checked_shr(bits).unwrap_or(0)
-    } else {
+    let window = |high: u128, low: u128| {
+        if insn.op0_register().is_mm() {
+            return (high << 64 | low).checked_shr(bits).unwrap_or(0);
+        }
         let from_high = if bits < 128 {
             high.checked_shl(128 - bits).unwrap_or(0)
         } else {
@@ -174,6 +175,6 @@ fn align(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), 
         };
         low.checked_shr(bits).unwrap_or(0) | from_high
     };
-    cpu.set_vector(dest, result);
+    cpu.set_result(insn, by_halves(insn, |half| window(high[half], low[half])));
     Ok(())
 }

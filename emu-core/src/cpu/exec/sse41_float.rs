@@ -2,7 +2,7 @@
 
 use super::Exec;
 use super::sse_float::{packed, scalar};
-use super::xmm::{join, lanes};
+use super::xmm::{by_halves, first, is_wide, join, lanes, source};
 use crate::cpu::softfloat::{Env, F32, F64, Format, Rounding, add, flag, mul, round_to_integer};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction};
@@ -42,30 +42,36 @@ fn dot_product<F: Format<Bits = u64>, const BYTES: usize>(
     bus: &mut dyn CpuBus,
     insn: &Instruction,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let old = cpu.xmm(dest);
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
     let immediate = insn.immediate8();
     let count = 16 / BYTES;
-    let mut products = [0; 4];
+    let halves = if is_wide(insn) { 2 } else { 1 };
+    let mut sums = [[0; 4]; 2];
     cpu.with_float(|env| {
-        let both = lanes::<BYTES>(old).zip(lanes::<BYTES>(source));
-        for (lane, (product, (a, b))) in products.iter_mut().zip(both).enumerate() {
-            if immediate >> (4 + lane) & 1 != 0 {
-                *product = mul::<F>(env, a, b);
+        for (half, products) in sums.iter_mut().enumerate().take(halves) {
+            let both = lanes::<BYTES>(a[half]).zip(lanes::<BYTES>(b[half]));
+            for (lane, (product, (a, b))) in products.iter_mut().zip(both).enumerate() {
+                if immediate >> (4 + lane) & 1 != 0 {
+                    *product = mul::<F>(env, a, b);
+                }
             }
         }
     })?;
-    let halves = if count == 4 {
+    let mut left = count;
+    while left > 1 {
+        left /= 2;
         cpu.with_float(|env| {
-            [add::<F>(env, products[0], products[1]), add::<F>(env, products[2], products[3])]
-        })?
-    } else {
-        [products[0], products[1]]
-    };
-    let sum = cpu.with_float(|env| add::<F>(env, halves[0], halves[1]))?;
-    let result = join::<BYTES>((0..count).map(|lane| if immediate >> lane & 1 != 0 { sum } else { 0 }));
-    cpu.set_xmm(dest, result);
+            for terms in sums.iter_mut().take(halves) {
+                for at in 0..left {
+                    terms[at] = add::<F>(env, terms[2 * at], terms[2 * at + 1]);
+                }
+            }
+        })?;
+    }
+    let chosen = |half: usize, lane: usize| if immediate >> lane & 1 != 0 { sums[half][0] } else { 0 };
+    let result = by_halves(insn, |half| join::<BYTES>((0..count).map(|lane| chosen(half, lane))));
+    cpu.set_result(insn, result);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Exec;
 use super::sse_int::{binary, pack, saturate_unsigned};
-use super::xmm::{join, lanes, map2, signed};
+use super::xmm::{by_halves, first, is_vex, join, lanes, map2, signed, source};
 use crate::access::Width;
 use crate::cpu::flags::{Flags, bit};
 use crate::cpu::{Cpu, CpuBus, Fault};
@@ -56,9 +56,9 @@ fn blend(code: Code) -> Option<Exec> {
         Code::Pblendw_xmm_xmmm128_imm8 => by_immediate::<2>,
         Code::Blendps_xmm_xmmm128_imm8 => by_immediate::<4>,
         Code::Blendpd_xmm_xmmm128_imm8 => by_immediate::<8>,
-        Code::Pblendvb_xmm_xmmm128 => by_xmm0::<1>,
-        Code::Blendvps_xmm_xmmm128 => by_xmm0::<4>,
-        Code::Blendvpd_xmm_xmmm128 => by_xmm0::<8>,
+        Code::Pblendvb_xmm_xmmm128 => by_mask::<1>,
+        Code::Blendvps_xmm_xmmm128 => by_mask::<4>,
+        Code::Blendvpd_xmm_xmmm128 => by_mask::<8>,
         _ => return None,
     })
 }
@@ -68,28 +68,33 @@ fn by_immediate<const BYTES: usize>(
     bus: &mut dyn CpuBus,
     insn: &Instruction,
 ) -> Result<(), Fault> {
-    blended::<BYTES>(cpu, bus, insn, |_, lane| insn.immediate8() >> lane & 1 != 0)
+    // Words of the upper half are chosen by the same eight bits.
+    let bits_a_half = if BYTES == 2 { 0 } else { 16 / BYTES };
+    blended::<BYTES>(cpu, bus, insn, |half, lane| insn.immediate8() >> (half * bits_a_half + lane) & 1 != 0)
 }
 
-/// By the top bits of XMM0's lanes.
-fn by_xmm0<const BYTES: usize>(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    blended::<BYTES>(cpu, bus, insn, |mask, lane| mask >> (lane * BYTES * 8 + BYTES * 8 - 1) & 1 != 0)
+/// By the top bits of a register's lanes: XMM0's, or with VEX those of the fourth operand.
+fn by_mask<const BYTES: usize>(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
+    let mask = cpu.halves(if is_vex(insn) { insn.op3_register() } else { Register::XMM0 });
+    let top = |lane: usize| lane * BYTES * 8 + BYTES * 8 - 1;
+    blended::<BYTES>(cpu, bus, insn, |half, lane| mask[half] >> top(lane) & 1 != 0)
 }
 
-/// The source's lanes where `picks` says, told XMM0 and the lane; else the destination's.
+/// The second source's lanes where `picks` says, told half and lane; else the first's.
 fn blended<const BYTES: usize>(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
-    picks: impl Fn(u128, usize) -> bool,
+    picks: impl Fn(usize, usize) -> bool,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let mask = cpu.xmm(Register::XMM0);
-    let dest = insn.op0_register();
-    let both = lanes::<BYTES>(cpu.xmm(dest)).zip(lanes::<BYTES>(source)).enumerate();
-    let result = join::<BYTES>(both.map(|(lane, (a, b))| if picks(mask, lane) { b } else { a }));
-    cpu.set_xmm(dest, result);
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
+    let result = by_halves(insn, |half| {
+        let both = lanes::<BYTES>(a[half]).zip(lanes::<BYTES>(b[half])).enumerate();
+        join::<BYTES>(both.map(|(lane, (a, b))| if picks(half, lane) { b } else { a }))
+    });
+    cpu.set_result(insn, result);
     Ok(())
 }
 
@@ -118,11 +123,11 @@ fn extended<const FROM: usize, const TO: usize>(
     insn: &Instruction,
     by_sign: bool,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_scalar(bus, insn, 1)?;
-    let widened = lanes::<FROM>(source).map(|lane| if by_sign { signed::<FROM>(lane) as u64 } else { lane });
-    let result = join::<TO>(widened.take(16 / TO));
-    cpu.set_xmm(insn.op0_register(), result);
+    cpu.check_vector(insn)?;
+    let [source, _] = cpu.read_unaligned(bus, insn, 1)?;
+    let widened = |lane| if by_sign { signed::<FROM>(lane) as u64 } else { lane };
+    let half = |half| lanes::<FROM>(source).skip(half * 16 / TO).map(widened).take(16 / TO);
+    cpu.set_result(insn, by_halves(insn, |n| join::<TO>(half(n))));
     Ok(())
 }
 
@@ -145,9 +150,10 @@ fn single(code: Code) -> Option<Exec> {
         Code::Pinsrq_xmm_rm64_imm8 => |cpu, bus, insn| insert(cpu, bus, insn, Width::B8),
         Code::Insertps_xmm_xmmm32_imm8 => insert_single,
         Code::Movntdqa_xmm_m128 => |cpu, bus, insn| {
-            cpu.check_sse()?;
-            let value = cpu.read_xmm(bus, insn, 1)?;
-            cpu.set_xmm(insn.op0_register(), value);
+            cpu.check_vector(insn)?;
+            cpu.check_aligned(insn, insn.memory_size().size() as u64)?;
+            let value = cpu.read_unaligned(bus, insn, 1)?;
+            cpu.set_result(insn, value);
             Ok(())
         },
         _ => return None,
@@ -165,51 +171,40 @@ fn lane_mask(width: Width) -> u64 {
 }
 
 fn extract(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, width: Width) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = (cpu.xmm(insn.op1_register()) >> lane_start(insn, width)) as u64 & lane_mask(width);
     cpu.write_operand(bus, insn, 0, width, value)
 }
 
 fn insert(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, width: Width) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.read_operand(bus, insn, 1, width)? & lane_mask(width);
+    cpu.check_vector(insn)?;
+    let value = cpu.read_operand(bus, insn, source(insn), width)? & lane_mask(width);
     let start = lane_start(insn, width);
-    let dest = insn.op0_register();
-    let merged = cpu.xmm(dest) & !(u128::from(lane_mask(width)) << start) | u128::from(value) << start;
-    cpu.set_xmm(dest, merged);
+    let old = cpu.xmm(first(insn));
+    let merged = old & !(u128::from(lane_mask(width)) << start) | u128::from(value) << start;
+    cpu.set_result(insn, [merged, 0]);
     Ok(())
 }
 
 /// INSERTPS: bits 7:6 of the immediate name the source's lane, 5:4 the destination's, 3:0 lanes to clear.
 fn insert_single(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let immediate = insn.immediate8();
-    let value = if insn.op1_kind() == OpKind::Register {
-        cpu.xmm(insn.op1_register()) >> (u32::from(immediate >> 6) * 32)
-    } else {
-        cpu.load_vector(bus, insn, 4)?
-    };
-    let dest = insn.op0_register();
+    let in_register = insn.op_kind(source(insn)) == OpKind::Register;
+    let lane = if in_register { u32::from(immediate >> 6) } else { 0 };
+    let value = cpu.read_unaligned(bus, insn, source(insn))?[0] >> (lane * 32);
     let target = usize::from(immediate >> 4 & 3);
-    let result = join::<4>(lanes::<4>(cpu.xmm(dest)).enumerate().map(|(lane, old)| {
+    let result = join::<4>(lanes::<4>(cpu.xmm(first(insn))).enumerate().map(|(lane, old)| {
         let new = if lane == target { value as u64 } else { old };
         if immediate >> lane & 1 != 0 { 0 } else { new }
     }));
-    cpu.set_xmm(dest, result);
+    cpu.set_result(insn, [result, 0]);
     Ok(())
 }
 
 fn across(code: Code) -> Option<Exec> {
     Some(match code {
-        Code::Ptest_xmm_xmmm128 => |cpu, bus, insn| {
-            cpu.check_sse()?;
-            let source = cpu.read_xmm(bus, insn, 1)?;
-            let dest = cpu.xmm(insn.op0_register());
-            let zf = if source & dest == 0 { bit::ZF } else { 0 };
-            let cf = if source & !dest == 0 { bit::CF } else { 0 };
-            cpu.flags = Flags::from_bits(zf | cf);
-            Ok(())
-        },
+        Code::Ptest_xmm_xmmm128 => |cpu, bus, insn| test(cpu, bus, insn, u128::MAX),
         Code::Phminposuw_xmm_xmmm128 => binary!(|_, b| {
             let least = lanes::<2>(b).enumerate().min_by_key(|(at, word)| (*word, *at));
             least.map_or(0, |(at, word)| u128::from(word) | (at as u128) << 16)
@@ -219,15 +214,29 @@ fn across(code: Code) -> Option<Exec> {
     })
 }
 
-/// MPSADBW: four bytes of the source against each of eight places in the destination.
+/// PTEST and relatives: ZF tells that no bit of the mask is set in both operands, CF that none is in the second alone.
+pub(super) fn test(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, mask: u128) -> Result<(), Fault> {
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, 1)?;
+    let a = cpu.halves(insn.op0_register());
+    let zf = if by_halves(insn, |half| a[half] & b[half] & mask) == [0; 2] { bit::ZF } else { 0 };
+    let cf = if by_halves(insn, |half| !a[half] & b[half] & mask) == [0; 2] { bit::CF } else { 0 };
+    cpu.flags = Flags::from_bits(zf | cf);
+    Ok(())
+}
+
+/// MPSADBW: four bytes of the second source against each of eight places in the first. The upper half has three bits of the immediate of its
+/// own.
 fn sums_of_differences(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?.to_le_bytes();
-    let dest = insn.op0_register();
-    let old = cpu.xmm(dest).to_le_bytes();
-    let block = usize::from(insn.immediate8() & 3) * 4;
-    let first = usize::from(insn.immediate8() >> 2 & 1) * 4;
-    let sum = |at: usize| (0..4).map(|n| u64::from(old[at + n].abs_diff(source[block + n]))).sum();
-    cpu.set_xmm(dest, join::<2>((0..8).map(|n| sum(first + n))));
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?.map(u128::to_le_bytes);
+    let a = cpu.halves(first(insn)).map(u128::to_le_bytes);
+    let result = by_halves(insn, |half| {
+        let places = insn.immediate8() >> (3 * half);
+        let (block, start) = (usize::from(places & 3) * 4, usize::from(places >> 2 & 1) * 4);
+        let difference = |at: usize, n: usize| u64::from(a[half][at + n].abs_diff(b[half][block + n]));
+        join::<2>((start..start + 8).map(|at| (0..4).map(|n| difference(at, n)).sum()))
+    });
+    cpu.set_result(insn, result);
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use super::Exec;
 use super::operand_width;
-use super::xmm::{join, lanes, signed};
+use super::xmm::{is_vex, join, lanes, signed};
 use crate::cpu::flags::{Flags, bit};
 use crate::cpu::regs::{RAX, RCX, RDX};
 use crate::cpu::{Cpu, CpuBus, Fault};
-use iced_x86::{Code, Instruction, OpKind, Register};
+use iced_x86::{Code, Instruction, Register};
 
 pub(super) fn lookup(code: Code) -> Option<Exec> {
     Some(match code {
@@ -120,13 +120,8 @@ fn strings(
     lengths: Option<u32>,
     mask: bool,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let second = if insn.op1_kind() == OpKind::Register {
-        cpu.xmm(insn.op1_register())
-    } else {
-        // Memory of any alignment.
-        cpu.load_vector(bus, insn, 16)?
-    };
+    cpu.check_vector(insn)?;
+    let [second, _] = cpu.read_unaligned(bus, insn, 1)?;
     let control = Control(insn.immediate8());
     let lanes = control.lanes();
     let (a, b) = (control.elements(cpu.xmm(insn.op0_register())), control.elements(second));
@@ -136,7 +131,12 @@ fn strings(
     };
     let bits = control.polarity(control.aggregate(&a[..a_len], &b[..b_len]), b_len);
     if mask {
-        cpu.set_xmm(Register::XMM0, control.mask(bits));
+        let mask = control.mask(bits);
+        if is_vex(insn) {
+            cpu.set_halves(Register::XMM0, [mask, 0]);
+        } else {
+            cpu.set_xmm(Register::XMM0, mask);
+        }
     } else {
         cpu.set_gpr(RCX, control.index(bits));
     }

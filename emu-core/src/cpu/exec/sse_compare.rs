@@ -2,6 +2,7 @@
 
 use super::Exec;
 use super::sse_float::{low, packed, scalar};
+use super::xmm::is_vex;
 use crate::cpu::flags::{Flags, bit};
 use crate::cpu::softfloat::{Env, F32, F64, Format, Relation, compare};
 use crate::cpu::{Cpu, CpuBus, Fault};
@@ -23,18 +24,20 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
 
 /// The lane operation of CMPccPS and relatives: all ones where the predicate holds (SDM vol. 2A, table 3-1).
 fn mask<F: Format<Bits = u64>>(insn: &Instruction) -> impl Fn(&mut Env, u64, u64) -> u64 {
-    let predicate = insn.immediate8() & 7;
+    let predicate = insn.immediate8() & if is_vex(insn) { 0x1f } else { 7 };
+    // Those about less and greater take no NaN quietly; bit 4 is for the other way.
+    let signals = matches!(predicate & 3, 1 | 2) != (predicate & 0x10 != 0);
+    let (opposite, moves_unordered) = (predicate & 4 != 0, predicate & 8 != 0);
     move |env, a, b| {
-        // Those about less and greater take no NaN quietly.
-        let signals = matches!(predicate & 3, 1 | 2);
         let relation = compare::<F>(env, a, b, signals);
+        let unordered = relation == Relation::Unordered;
         let holds = match predicate & 3 {
             0 => relation == Relation::Equal,
             1 => relation == Relation::Less,
             2 => matches!(relation, Relation::Less | Relation::Equal),
-            _ => relation == Relation::Unordered,
+            _ => unordered,
         };
-        if holds != (predicate & 4 != 0) { u64::MAX } else { 0 }
+        if holds ^ (unordered && moves_unordered) ^ opposite { u64::MAX } else { 0 }
     }
 }
 
@@ -45,8 +48,8 @@ fn to_flags<F: Format<Bits = u64>, const BYTES: usize>(
     insn: &Instruction,
     signals: bool,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = low::<BYTES>(cpu.read_scalar(bus, insn, 1)?);
+    cpu.check_vector(insn)?;
+    let source = low::<BYTES>(cpu.read_unaligned(bus, insn, 1)?[0]);
     let dest = low::<BYTES>(cpu.xmm(insn.op0_register()));
     let relation = cpu.with_float(|env| compare::<F>(env, dest, source, signals))?;
     cpu.flags = Flags::from_bits(match relation {

@@ -4,7 +4,7 @@
 use super::Exec;
 use super::operand_width;
 use super::sse_float::{low, packed, scalar, with_low};
-use super::xmm::{join, lanes, signed};
+use super::xmm::{by_halves, first, join, lanes, signed, source};
 use crate::access::Width;
 use crate::cpu::flags::sign_extend;
 use crate::cpu::softfloat::{Env, F32, F64, Format, IntWidth, Rounding, convert, from_int, to_int};
@@ -84,12 +84,11 @@ fn from_general<F: Format<Bits = u64>, const BYTES: usize>(
     bus: &mut dyn CpuBus,
     insn: &Instruction,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let width = operand_width(insn, 1);
-    let source = sign_extend(cpu.read_operand(bus, insn, 1, width)?, width);
-    let result = cpu.with_float(|env| from_int::<F>(env, source as i64))?;
-    let dest = insn.op0_register();
-    cpu.set_xmm(dest, with_low::<BYTES>(cpu.xmm(dest), result));
+    cpu.check_vector(insn)?;
+    let width = operand_width(insn, source(insn));
+    let integer = sign_extend(cpu.read_operand(bus, insn, source(insn), width)?, width);
+    let result = cpu.with_float(|env| from_int::<F>(env, integer as i64))?;
+    cpu.set_result(insn, [with_low::<BYTES>(cpu.xmm(first(insn)), result), 0]);
     Ok(())
 }
 
@@ -99,8 +98,8 @@ fn to_general<F: Format<Bits = u64>, const BYTES: usize>(
     insn: &Instruction,
     rounding: fn(&Env) -> Rounding,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = low::<BYTES>(cpu.read_scalar(bus, insn, 1)?);
+    cpu.check_vector(insn)?;
+    let source = low::<BYTES>(cpu.read_unaligned(bus, insn, 1)?[0]);
     let width = if operand_width(insn, 0) == Width::B8 { IntWidth::I64 } else { IntWidth::I32 };
     let result = cpu.with_float(|env| to_int::<F>(env, source, rounding(env), width))?;
     cpu.set_reg(insn.op0_register(), result);
@@ -112,38 +111,41 @@ fn single_to_double(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> 
 }
 
 fn double_to_single(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = low::<8>(cpu.read_scalar(bus, insn, 1)?);
-    let result = cpu.with_float(|env| convert::<F64, F32>(env, source))?;
-    let dest = insn.op0_register();
-    cpu.set_xmm(dest, with_low::<4>(cpu.xmm(dest), result));
+    cpu.check_vector(insn)?;
+    let double = low::<8>(cpu.read_unaligned(bus, insn, source(insn))?[0]);
+    let result = cpu.with_float(|env| convert::<F64, F32>(env, double))?;
+    cpu.set_result(insn, [with_low::<4>(cpu.xmm(first(insn)), result), 0]);
     Ok(())
 }
 
-/// Two quadwords to two doublewords; the upper half is cleared.
+/// Two quadwords to two doublewords, or four to four; what is above them is cleared.
 fn narrow(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
     op: impl Fn(&mut Env, u64) -> u64,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let result = cpu.with_float(|env| join::<4>(lanes::<8>(source).map(|lane| op(env, lane))))?;
-    cpu.set_xmm(insn.op0_register(), result);
+    cpu.check_vector(insn)?;
+    let source = cpu.read_vector(bus, insn, 1)?;
+    let wide = insn.op1_register().is_ymm() || insn.memory_size().size() == 32;
+    let from = lanes::<8>(source[0]).chain(lanes::<8>(source[1])).take(if wide { 4 } else { 2 });
+    let result = cpu.with_float(|env| join::<4>(from.map(|lane| op(env, lane))))?;
+    cpu.set_result(insn, [result, 0]);
     Ok(())
 }
 
-/// The low two doublewords to two quadwords.
+/// The low two or four doublewords to as many quadwords.
 fn widen(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
     op: impl Fn(&mut Env, u64) -> u64,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_scalar(bus, insn, 1)?;
-    let result = cpu.with_float(|env| join::<8>(lanes::<4>(source).take(2).map(|lane| op(env, lane))))?;
-    cpu.set_xmm(insn.op0_register(), result);
+    cpu.check_vector(insn)?;
+    let [source, _] = cpu.read_unaligned(bus, insn, 1)?;
+    let result = cpu.with_float(|env| {
+        by_halves(insn, |half| join::<8>(lanes::<4>(source).skip(2 * half).take(2).map(|lane| op(env, lane))))
+    })?;
+    cpu.set_result(insn, result);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! goes: compute, set MXCSR's flags, stop if one is unmasked. SDM vol. 1, 11.5; vol. 2.
 
 use super::Exec;
-use super::xmm::{join, lanes};
+use super::xmm::{by_halves, first, join, lanes, source};
 use crate::cpu::control::cr4;
 use crate::cpu::softfloat::{Env, F32, F64, add, div, max, min, mul, reciprocal, reciprocal_sqrt, sqrt, sub};
 use crate::cpu::{Cpu, CpuBus, Fault};
@@ -98,37 +98,38 @@ fn approximate(code: Code) -> Option<Exec> {
     })
 }
 
-/// Every lane of the destination and the source to one of the result; the flags of all are reported together.
+/// Every two lanes of the sources to one of the result; the flags of all are reported together.
 pub(super) fn packed<const BYTES: usize>(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
     mut op: impl FnMut(&mut Env, u64, u64) -> u64,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let old = cpu.xmm(dest);
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
     let result = cpu.with_float(|env| {
-        join::<BYTES>(lanes::<BYTES>(old).zip(lanes::<BYTES>(source)).map(|(a, b)| op(env, a, b)))
+        by_halves(insn, |half| {
+            let both = lanes::<BYTES>(a[half]).zip(lanes::<BYTES>(b[half]));
+            join::<BYTES>(both.map(|(a, b)| op(env, a, b)))
+        })
     })?;
-    cpu.set_xmm(dest, result);
+    cpu.set_result(insn, result);
     Ok(())
 }
 
-/// The low lane; the others stay.
+/// The low lane; the others are those of the first source.
 pub(super) fn scalar<const BYTES: usize>(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
     op: impl FnOnce(&mut Env, u64, u64) -> u64,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_scalar(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let old = cpu.xmm(dest);
-    let result = cpu.with_float(|env| op(env, low::<BYTES>(old), low::<BYTES>(source)))?;
-    cpu.set_xmm(dest, with_low::<BYTES>(old, result));
+    cpu.check_vector(insn)?;
+    let [b, _] = cpu.read_unaligned(bus, insn, source(insn))?;
+    let a = cpu.xmm(first(insn));
+    let result = cpu.with_float(|env| op(env, low::<BYTES>(a), low::<BYTES>(b)))?;
+    cpu.set_result(insn, [with_low::<BYTES>(a, result), 0]);
     Ok(())
 }
 
@@ -142,24 +143,25 @@ pub(super) fn with_low<const BYTES: usize>(value: u128, lane: u64) -> u128 {
     value >> (BYTES * 8) << (BYTES * 8) | u128::from(lane) & ((1 << (BYTES * 8)) - 1)
 }
 
-/// Neighbours of the destination, then neighbours of the source, each pair to one lane.
+/// Neighbours of the first source, then neighbours of the second, each pair to one lane.
 pub(super) fn packed_pairs<const BYTES: usize>(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
     op: fn(&mut Env, u64, u64) -> u64,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let old = cpu.xmm(dest);
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
     let result = cpu.with_float(|env| {
-        let pairs = [old, source].into_iter().flat_map(|vector| {
-            let second = lanes::<BYTES>(vector).skip(1).step_by(2);
-            lanes::<BYTES>(vector).step_by(2).zip(second)
-        });
-        join::<BYTES>(pairs.map(|(a, b)| op(env, a, b)))
+        by_halves(insn, |half| {
+            let pairs = [a[half], b[half]].into_iter().flat_map(|vector| {
+                let second = lanes::<BYTES>(vector).skip(1).step_by(2);
+                lanes::<BYTES>(vector).step_by(2).zip(second)
+            });
+            join::<BYTES>(pairs.map(|(a, b)| op(env, a, b)))
+        })
     })?;
-    cpu.set_xmm(dest, result);
+    cpu.set_result(insn, result);
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! Operations are on 128 bits. An MMX register is the low half of such a vector, and of the result only that is kept.
 
 use super::Exec;
-use super::xmm::{join, lanes, map2, signed};
+use super::xmm::{by_halves, first, join, lanes, map2, signed, source};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction, OpKind};
 
@@ -29,10 +29,9 @@ pub(super) fn binary(
     op: Binary,
 ) -> Result<(), Fault> {
     cpu.check_vector(insn)?;
-    let source = cpu.read_vector(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let result = op(cpu.vector(dest), source);
-    cpu.set_vector(dest, result);
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
+    cpu.set_result(insn, by_halves(insn, |half| op(a[half], b[half])));
     Ok(())
 }
 
@@ -209,8 +208,8 @@ fn packing(code: Code) -> Option<Exec> {
         Code::Pshufhw_xmm_xmmm128_imm8 => {
             |cpu, bus, insn| shuffle(cpu, bus, insn, |value, order| shuffle_words(value, order, 64))
         }
-        Code::Shufps_xmm_xmmm128_imm8 => |cpu, bus, insn| shuffle_two(cpu, bus, insn, shuffle_singles),
-        Code::Shufpd_xmm_xmmm128_imm8 => |cpu, bus, insn| shuffle_two(cpu, bus, insn, shuffle_doubles),
+        Code::Shufps_xmm_xmmm128_imm8 => |cpu, bus, insn| shuffle_two(cpu, bus, insn, 0, shuffle_singles),
+        Code::Shufpd_xmm_xmmm128_imm8 => |cpu, bus, insn| shuffle_two(cpu, bus, insn, 2, shuffle_doubles),
         Code::Pextrw_r32_xmm_imm8 | Code::Pextrw_r64_xmm_imm8 => extract_word,
         Code::Pinsrw_xmm_r32m16_imm8 | Code::Pinsrw_xmm_r64m16_imm8 => insert_word,
         _ => return None,
@@ -232,23 +231,25 @@ fn shuffle(
     insn: &Instruction,
     op: fn(u128, u8) -> u128,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    cpu.set_xmm(insn.op0_register(), op(source, insn.immediate8()));
+    cpu.check_vector(insn)?;
+    let source = cpu.read_vector(bus, insn, 1)?;
+    cpu.set_result(insn, by_halves(insn, |half| op(source[half], insn.immediate8())));
     Ok(())
 }
 
+/// Of the immediate the upper half takes as many bits further up as it has lanes to choose by single bits.
 fn shuffle_two(
     cpu: &mut Cpu,
     bus: &mut dyn CpuBus,
     insn: &Instruction,
+    bits_a_half: usize,
     op: fn(u128, u128, u8) -> u128,
 ) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let source = cpu.read_xmm(bus, insn, 1)?;
-    let dest = insn.op0_register();
-    let result = op(cpu.xmm(dest), source, insn.immediate8());
-    cpu.set_xmm(dest, result);
+    cpu.check_vector(insn)?;
+    let b = cpu.read_vector(bus, insn, source(insn))?;
+    let a = cpu.halves(first(insn));
+    let order = |half: usize| insn.immediate8() >> (half * bits_a_half);
+    cpu.set_result(insn, by_halves(insn, |half| op(a[half], b[half], order(half))));
     Ok(())
 }
 
@@ -280,7 +281,7 @@ fn shuffle_doubles(a: u128, b: u128, order: u8) -> u128 {
 }
 
 fn extract_word(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let lane = u32::from(insn.immediate8() & 7);
     let word = cpu.xmm(insn.op1_register()) >> (lane * 16) & 0xffff;
     cpu.set_reg(insn.op0_register(), word as u64);
@@ -288,12 +289,11 @@ fn extract_word(cpu: &mut Cpu, _: &mut dyn CpuBus, insn: &Instruction) -> Result
 }
 
 fn insert_word(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let word = cpu.read_operand(bus, insn, 1, crate::access::Width::B2)?;
+    cpu.check_vector(insn)?;
+    let word = cpu.read_operand(bus, insn, source(insn), crate::access::Width::B2)?;
     let shift = u32::from(insn.immediate8() & 7) * 16;
-    let dest = insn.op0_register();
-    let merged = cpu.xmm(dest) & !(0xffff << shift) | u128::from(word) << shift;
-    cpu.set_xmm(dest, merged);
+    let merged = cpu.xmm(first(insn)) & !(0xffff << shift) | u128::from(word) << shift;
+    cpu.set_result(insn, [merged, 0]);
     Ok(())
 }
 
@@ -335,8 +335,9 @@ fn shifts(code: Code) -> Option<Exec> {
 /// The count: an immediate, or the low quadword of the source.
 fn shift_count(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<u64, Fault> {
     cpu.check_vector(insn)?;
-    if matches!(insn.op1_kind(), OpKind::Register | OpKind::Memory) {
-        Ok(cpu.read_vector(bus, insn, 1)? as u64)
+    let n = insn.op_count() - 1;
+    if matches!(insn.op_kind(n), OpKind::Register | OpKind::Memory) {
+        Ok(cpu.read_vector(bus, insn, n)?[0] as u64)
     } else {
         Ok(u64::from(insn.immediate8()))
     }
@@ -349,13 +350,11 @@ fn shift<const BYTES: usize>(
     op: ShiftOp,
 ) -> Result<(), Fault> {
     let count = shift_count(cpu, bus, insn)?;
-    let dest = insn.op0_register();
-    let result = if count >= BYTES as u64 * 8 {
-        0
-    } else {
-        join::<BYTES>(lanes::<BYTES>(cpu.vector(dest)).map(|lane| op(lane, count as u32)))
-    };
-    cpu.set_vector(dest, result);
+    let value = cpu.halves(first(insn));
+    let in_range = count < BYTES as u64 * 8;
+    let shifted = |half: u128| join::<BYTES>(lanes::<BYTES>(half).map(|lane| op(lane, count as u32)));
+    let result = by_halves(insn, |half| if in_range { shifted(value[half]) } else { 0 });
+    cpu.set_result(insn, result);
     Ok(())
 }
 
@@ -365,18 +364,16 @@ fn shift_arithmetic<const BYTES: usize>(
     insn: &Instruction,
 ) -> Result<(), Fault> {
     let count = shift_count(cpu, bus, insn)?.min(BYTES as u64 * 8 - 1) as u32;
-    let dest = insn.op0_register();
-    let shifted = lanes::<BYTES>(cpu.vector(dest)).map(|lane| (signed::<BYTES>(lane) >> count) as u64);
-    let result = join::<BYTES>(shifted);
-    cpu.set_vector(dest, result);
+    let value = cpu.halves(first(insn));
+    let shifted = |half: u128| lanes::<BYTES>(half).map(|lane| (signed::<BYTES>(lane) >> count) as u64);
+    cpu.set_result(insn, by_halves(insn, |half| join::<BYTES>(shifted(value[half]))));
     Ok(())
 }
 
 fn shift_bytes(cpu: &mut Cpu, insn: &Instruction, op: fn(u128, u32) -> u128) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let bytes = u32::from(insn.immediate8());
-    let dest = insn.op0_register();
-    let result = if bytes > 15 { 0 } else { op(cpu.xmm(dest), bytes * 8) };
-    cpu.set_xmm(dest, result);
+    let value = cpu.halves(first(insn));
+    cpu.set_result(insn, by_halves(insn, |half| if bytes > 15 { 0 } else { op(value[half], bytes * 8) }));
     Ok(())
 }

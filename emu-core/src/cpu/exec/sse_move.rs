@@ -1,8 +1,8 @@
-//! SSE and SSE2 moves: whole registers, scalars, halves, masks, non-temporal stores. SDM vol. 2. Non-temporal hints mean
+//! SSE and SSE2 moves, and their VEX forms: whole registers, scalars, halves, masks, non-temporal stores. SDM vol. 2. Non-temporal hints mean
 //! nothing here: there are no caches.
 
 use super::Exec;
-use super::xmm::lanes;
+use super::xmm::{by_halves, first, is_wide, lanes, source};
 use crate::access::Width;
 use crate::cpu::mmu::Intent;
 use crate::cpu::{Cpu, CpuBus, Fault};
@@ -42,34 +42,35 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
 }
 
 fn load_aligned(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.read_xmm(bus, insn, 1)?;
-    cpu.set_xmm(insn.op0_register(), value);
-    Ok(())
+    cpu.check_vector(insn)?;
+    if insn.op1_kind() == OpKind::Memory {
+        cpu.check_aligned(insn, insn.memory_size().size() as u64)?;
+    }
+    load(cpu, bus, insn)
 }
 
 fn load(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.read_scalar(bus, insn, 1)?;
-    cpu.set_xmm(insn.op0_register(), value);
+    cpu.check_vector(insn)?;
+    let value = cpu.read_unaligned(bus, insn, 1)?;
+    cpu.set_result(insn, by_halves(insn, |half| value[half]));
     Ok(())
 }
 
 fn store_aligned(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     if insn.op0_kind() == OpKind::Memory {
-        cpu.check_vector_alignment(insn)?;
+        cpu.check_aligned(insn, insn.memory_size().size() as u64)?;
     }
     store(cpu, bus, insn)
 }
 
 fn store(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.xmm(insn.op1_register());
+    cpu.check_vector(insn)?;
+    let value = cpu.halves(insn.op1_register());
     if insn.op0_kind() == OpKind::Memory {
-        return cpu.store_vector(bus, insn, 16, value);
+        return cpu.store_vector(bus, insn, insn.memory_size().size(), value);
     }
-    cpu.set_xmm(insn.op0_register(), value);
+    cpu.set_result(insn, by_halves(insn, |half| value[half]));
     Ok(())
 }
 
@@ -77,102 +78,105 @@ fn low_mask(bytes: usize) -> u128 {
     (1 << (bytes * 8)) - 1
 }
 
-/// From memory the rest is cleared; from a register it stays.
+/// From memory the rest is cleared; from a register it is that of the first source.
 fn load_scalar(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, bytes: usize) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let dest = insn.op0_register();
-    let value = if insn.op1_kind() == OpKind::Memory {
-        cpu.load_vector(bus, insn, bytes)?
+    cpu.check_vector(insn)?;
+    if insn.op1_kind() == OpKind::Memory {
+        let value = cpu.load_vector(bus, insn, bytes)?;
+        cpu.set_result(insn, value);
     } else {
-        let mask = low_mask(bytes);
-        cpu.xmm(dest) & !mask | cpu.xmm(insn.op1_register()) & mask
-    };
-    cpu.set_xmm(dest, value);
+        merge_low(cpu, insn, bytes);
+    }
     Ok(())
 }
 
 fn store_scalar(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, bytes: usize) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.xmm(insn.op1_register());
+    cpu.check_vector(insn)?;
     if insn.op0_kind() == OpKind::Memory {
-        return cpu.store_vector(bus, insn, bytes, value);
+        return cpu.store_vector(bus, insn, bytes, cpu.halves(insn.op1_register()));
     }
-    let (dest, mask) = (insn.op0_register(), low_mask(bytes));
-    let merged = cpu.xmm(dest) & !mask | value & mask;
-    cpu.set_xmm(dest, merged);
+    merge_low(cpu, insn, bytes);
     Ok(())
+}
+
+/// The low bytes of the second source under the rest of the first.
+fn merge_low(cpu: &mut Cpu, insn: &Instruction, bytes: usize) {
+    let mask = low_mask(bytes);
+    let second = cpu.xmm(insn.op_register(source(insn)));
+    let merged = cpu.xmm(first(insn)) & !mask | second & mask;
+    cpu.set_result(insn, [merged, 0]);
 }
 
 /// MOVQ clears the upper half from any source.
 fn move_quad(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.read_scalar(bus, insn, 1)? & low_mask(8);
-    cpu.set_xmm(insn.op0_register(), value);
+    cpu.check_vector(insn)?;
+    let [value, _] = cpu.read_unaligned(bus, insn, 1)?;
+    cpu.set_result(insn, [value & low_mask(8), 0]);
     Ok(())
 }
 
 fn store_quad(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = cpu.xmm(insn.op1_register()) & low_mask(8);
     if insn.op0_kind() == OpKind::Memory {
-        return cpu.store_vector(bus, insn, 8, value);
+        return cpu.store_vector(bus, insn, 8, [value, 0]);
     }
-    cpu.set_xmm(insn.op0_register(), value);
+    cpu.set_result(insn, [value, 0]);
     Ok(())
 }
 
 fn from_general(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = cpu.read_operand(bus, insn, 1, super::operand_width(insn, 1))?;
-    cpu.set_xmm(insn.op0_register(), u128::from(value));
+    cpu.set_result(insn, [value.into(), 0]);
     Ok(())
 }
 
 fn to_general(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let width = super::operand_width(insn, 0);
     let value = cpu.xmm(insn.op1_register()) as u64 & width.mask();
     cpu.write_operand(bus, insn, 0, width, value)
 }
 
 fn load_half(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, shift: u32) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let dest = insn.op0_register();
-    let half = cpu.load_vector(bus, insn, 8)?;
-    let merged = cpu.xmm(dest) & !(low_mask(8) << shift) | half << shift;
-    cpu.set_xmm(dest, merged);
+    cpu.check_vector(insn)?;
+    let [half, _] = cpu.load_vector(bus, insn, 8)?;
+    let merged = cpu.xmm(first(insn)) & !(low_mask(8) << shift) | half << shift;
+    cpu.set_result(insn, [merged, 0]);
     Ok(())
 }
 
 fn store_half(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, shift: u32) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = cpu.xmm(insn.op1_register()) >> shift;
-    cpu.store_vector(bus, insn, 8, value)
+    cpu.store_vector(bus, insn, 8, [value, 0])
 }
 
 fn move_half(cpu: &mut Cpu, insn: &Instruction, from: u32, to: u32) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let dest = insn.op0_register();
-    let half = cpu.xmm(insn.op1_register()) >> from & low_mask(8);
-    let merged = cpu.xmm(dest) & !(low_mask(8) << to) | half << to;
-    cpu.set_xmm(dest, merged);
+    cpu.check_vector(insn)?;
+    let half = cpu.xmm(insn.op_register(source(insn))) >> from & low_mask(8);
+    let merged = cpu.xmm(first(insn)) & !(low_mask(8) << to) | half << to;
+    cpu.set_result(insn, [merged, 0]);
     Ok(())
 }
 
 /// The top bit of every lane.
 fn sign_mask<const BYTES: usize>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
-    let value = cpu.xmm(insn.op1_register());
-    let mask = lanes::<BYTES>(value)
-        .enumerate()
-        .fold(0, |mask, (lane, value)| mask | (value >> (BYTES * 8 - 1) & 1) << lane);
-    cpu.set_reg(insn.op0_register(), mask);
+    cpu.check_vector(insn)?;
+    let value = cpu.halves(insn.op1_register());
+    let signs = |half: u128| {
+        let tops = lanes::<BYTES>(half).map(|lane| lane >> (BYTES * 8 - 1) & 1);
+        tops.enumerate().fold(0, |mask, (lane, top)| mask | top << lane)
+    };
+    let high = if is_wide(insn) { signs(value[1]) << (16 / BYTES) } else { 0 };
+    cpu.set_reg(insn.op0_register(), signs(value[0]) | high);
     Ok(())
 }
 
 /// Bytes whose mask byte has its top bit set go to [rDI].
 fn store_masked(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = cpu.xmm(insn.op1_register()).to_le_bytes();
     let mask = cpu.xmm(insn.op2_register()).to_le_bytes();
     cpu.store_masked_bytes(bus, insn, &value, &mask)

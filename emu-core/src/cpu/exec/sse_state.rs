@@ -43,7 +43,7 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
 }
 
 fn load_mxcsr(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = cpu.read_operand(bus, insn, 0, Width::B4)? as u32;
     if value & !MXCSR_MASK != 0 {
         return Err(Fault::GP0);
@@ -53,7 +53,7 @@ fn load_mxcsr(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result
 }
 
 fn store_mxcsr(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
-    cpu.check_sse()?;
+    cpu.check_vector(insn)?;
     let value = u64::from(cpu.vectors.mxcsr);
     cpu.write_operand(bus, insn, 0, Width::B4, value)
 }
@@ -63,7 +63,7 @@ fn check_area(cpu: &Cpu, insn: &Instruction) -> Result<(), Fault> {
     if cpu.cr0 & (cr0::EM | cr0::TS) != 0 {
         return Err(Fault::DEVICE);
     }
-    cpu.check_vector_alignment(insn)
+    cpu.check_aligned(insn, 16)
 }
 
 /// Number of XMM registers that the area holds: none while the system does not know of them, all sixteen in 64-bit mode.

@@ -84,7 +84,7 @@ pub(super) fn privileged(cpu: &Cpu) -> Result<(), Fault> {
 }
 
 /// #UD outside of protected mode.
-fn protected_only(cpu: &Cpu) -> Result<(), Fault> {
+pub(super) fn protected_only(cpu: &Cpu) -> Result<(), Fault> {
     if cpu.protected() { Ok(()) } else { Err(Fault::UNDEFINED) }
 }
 

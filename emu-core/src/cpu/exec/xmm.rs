@@ -1,11 +1,46 @@
-//! Operands of SSE instructions: XMM registers, 16-byte memory with its alignment rule, lanes. And who may use them at all.
+//! Operands of SSE and AVX instructions: XMM and YMM registers, memory with its alignment rules, lanes. And who may use them at all.
 //!
-//! SDM vol. 2A, 2.4 (exception classes of legacy SSE); vol. 3A, 13.1.
+//! Legacy SSE's destination is its first source, and what lies above 128 bits stays. VEX names the first source apart, and what
+//! lies above the result is cleared. Most 256-bit instructions are two 128-bit ones side by side, so the lane operations know of
+//! halves only.
+//!
+//! SDM vol. 2A, 2.4 (exception classes); vol. 1, 14.1, 14.3; vol. 3A, 13.1.
 
-use crate::cpu::control::cr0;
+use super::system::protected_only;
+use crate::cpu::control::{cr0, cr4};
 use crate::cpu::mmu::Intent;
 use crate::cpu::{Cpu, CpuBus, Fault};
-use iced_x86::{Instruction, OpKind, Register};
+use iced_x86::{EncodingKind, Instruction, OpKind, Register};
+
+/// A vector of up to 256 bits, the lower half first.
+pub(super) type Halves = [u128; 2];
+
+/// Whether an instruction is VEX-encoded.
+pub(super) fn is_vex(insn: &Instruction) -> bool {
+    insn.code().encoding() == EncodingKind::VEX
+}
+
+/// Whether an instruction works on 256 bits.
+pub(super) fn is_wide(insn: &Instruction) -> bool {
+    insn.op0_register().is_ymm() || insn.op1_register().is_ymm()
+}
+
+/// The first source of two: of legacy SSE the destination.
+pub(super) fn first(insn: &Instruction) -> Register {
+    let named = is_vex(insn) && insn.op_count() > 2 && insn.op1_kind() == OpKind::Register;
+    if named { insn.op1_register() } else { insn.op0_register() }
+}
+
+/// Number of the last source that is a register or memory.
+pub(super) fn source(insn: &Instruction) -> u32 {
+    let third = is_vex(insn) && matches!(insn.op_kind(2), OpKind::Register | OpKind::Memory);
+    if third && insn.op_count() > 2 { 2 } else { 1 }
+}
+
+/// A result by halves; the upper one only of an instruction on 256 bits.
+pub(super) fn by_halves(insn: &Instruction, mut half: impl FnMut(usize) -> u128) -> Halves {
+    [half(0), if is_wide(insn) { half(1) } else { 0 }]
+}
 
 impl Cpu {
     /// #UD unless SSE is on, #NM while the task's registers are another's.
@@ -16,10 +51,30 @@ impl Cpu {
         if self.cr0 & cr0::TS != 0 { Err(Fault::DEVICE) } else { Ok(()) }
     }
 
-    /// An XMM register.
+    /// #UD unless the system has switched AVX on, #NM while the task's registers are another's.
+    fn check_avx(&self) -> Result<(), Fault> {
+        const SSE_AND_AVX: u64 = 6;
+        protected_only(self)?;
+        if self.cr4 & cr4::OSXSAVE == 0 || self.xcr0 & SSE_AND_AVX != SSE_AND_AVX {
+            return Err(Fault::UNDEFINED);
+        }
+        if self.cr0 & cr0::TS != 0 { Err(Fault::DEVICE) } else { Ok(()) }
+    }
+
+    /// What comes before an instruction on vectors of any sort, told by its encoding and its destination.
+    pub(super) fn check_vector(&self, insn: &Instruction) -> Result<(), Fault> {
+        if is_vex(insn) {
+            self.check_avx()
+        } else if insn.op0_register().is_mm() {
+            self.check_mmx()
+        } else {
+            self.check_sse()
+        }
+    }
+
+    /// An XMM register, or the lower half of a YMM register.
     pub(super) fn xmm(&self, register: Register) -> u128 {
-        let ymm = &self.vectors.ymm[register.number() & 15];
-        u128::from(ymm[0]) | u128::from(ymm[1]) << 64
+        self.halves(register)[0]
     }
 
     /// Sets an XMM register; the upper half of YMM stays, as legacy SSE leaves it.
@@ -29,67 +84,109 @@ impl Cpu {
         ymm[1] = (value >> 64) as u64;
     }
 
-    /// Loads 4, 8 or 16 bytes of the memory operand.
+    /// Both halves of a vector register; an MMX register is part of the lower.
+    pub(super) fn halves(&self, register: Register) -> Halves {
+        if register.is_mm() {
+            return [self.mm(register).into(), 0];
+        }
+        let ymm = &self.vectors.ymm[register.number() & 15];
+        [u128::from(ymm[0]) | u128::from(ymm[1]) << 64, u128::from(ymm[2]) | u128::from(ymm[3]) << 64]
+    }
+
+    /// Sets all 256 bits of a register.
+    pub(super) fn set_halves(&mut self, register: Register, [low, high]: Halves) {
+        self.set_xmm(register, low);
+        let ymm = &mut self.vectors.ymm[register.number() & 15];
+        ymm[2] = high as u64;
+        ymm[3] = (high >> 64) as u64;
+    }
+
+    /// Sets the destination by the rules of the instruction's encoding.
+    pub(super) fn set_result(&mut self, insn: &Instruction, value: Halves) {
+        let dest = insn.op0_register();
+        if dest.is_mm() {
+            self.set_mm(dest, value[0] as u64);
+        } else if is_vex(insn) {
+            self.set_halves(dest, value);
+        } else {
+            self.set_xmm(dest, value[0]);
+        }
+    }
+
+    /// Loads 4 to 32 bytes of the memory operand.
     pub(super) fn load_vector(
         &mut self,
         bus: &mut dyn CpuBus,
         insn: &Instruction,
         len: usize,
-    ) -> Result<u128, Fault> {
+    ) -> Result<Halves, Fault> {
         let (seg, at) = self.memory_operand(insn);
         let lin = self.linear(seg, at, len as u64, Intent::Read)?;
-        self.check_alignment(lin, len as u64)?;
-        let mut bytes = [0; 16];
-        self.load_bytes_lin(bus, lin, &mut bytes[..len], self.data_context())?;
-        Ok(u128::from_le_bytes(bytes))
+        self.check_alignment(lin, len.min(16) as u64)?;
+        let mut halves = [[0; 16]; 2];
+        self.load_bytes_lin(bus, lin, &mut halves.as_flattened_mut()[..len], self.data_context())?;
+        Ok(halves.map(u128::from_le_bytes))
     }
 
-    /// Stores the low 4, 8 or 16 bytes to the memory operand.
+    /// Stores the low 4 to 32 bytes to the memory operand.
     pub(super) fn store_vector(
         &mut self,
         bus: &mut dyn CpuBus,
         insn: &Instruction,
         len: usize,
-        value: u128,
+        value: Halves,
     ) -> Result<(), Fault> {
         let (seg, at) = self.memory_operand(insn);
         let lin = self.linear(seg, at, len as u64, Intent::Write)?;
-        self.check_alignment(lin, len as u64)?;
-        self.store_bytes_lin(bus, lin, &value.to_le_bytes()[..len], self.data_context())
+        self.check_alignment(lin, len.min(16) as u64)?;
+        let halves = value.map(u128::to_le_bytes);
+        self.store_bytes_lin(bus, lin, &halves.as_flattened()[..len], self.data_context())
     }
 
-    /// #GP(0) unless the memory operand lies on 16 bytes.
-    pub(super) fn check_vector_alignment(&self, insn: &Instruction) -> Result<(), Fault> {
+    /// Raises what [`Self::store_vector`] would.
+    pub(super) fn probe_vector_store(
+        &mut self,
+        bus: &mut dyn CpuBus,
+        insn: &Instruction,
+        len: usize,
+    ) -> Result<(), Fault> {
+        let (seg, at) = self.memory_operand(insn);
+        let lin = self.linear(seg, at, len as u64, Intent::Write)?;
+        self.check_alignment(lin, len.min(16) as u64)?;
+        self.probe(bus, lin, len as u64, Intent::Write, self.data_context())
+    }
+
+    /// #GP(0) unless the memory operand lies on as many bytes.
+    pub(super) fn check_aligned(&self, insn: &Instruction, bytes: u64) -> Result<(), Fault> {
         let (seg, at) = self.memory_operand(insn);
         let base = self.seg_base_if_used(seg);
-        if base.wrapping_add(at).is_multiple_of(16) { Ok(()) } else { Err(Fault::GP0) }
+        if base.wrapping_add(at).is_multiple_of(bytes) { Ok(()) } else { Err(Fault::GP0) }
     }
 
-    /// Operand `n`: a register, or 16 aligned bytes.
-    pub(super) fn read_xmm(
+    /// Operand `n`: a register, or memory, 16 bytes of which legacy SSE wants aligned.
+    pub(super) fn read_vector(
         &mut self,
         bus: &mut dyn CpuBus,
         insn: &Instruction,
         n: u32,
-    ) -> Result<u128, Fault> {
-        if insn.op_kind(n) == OpKind::Register {
-            return Ok(self.xmm(insn.op_register(n)));
+    ) -> Result<Halves, Fault> {
+        if insn.op_kind(n) == OpKind::Memory && insn.memory_size().size() == 16 && !is_vex(insn) {
+            self.check_aligned(insn, 16)?;
         }
-        self.check_vector_alignment(insn)?;
-        self.load_vector(bus, insn, 16)
+        self.read_unaligned(bus, insn, n)
     }
 
     /// Operand `n`: a register, or as much memory as the instruction reads, of any alignment.
-    pub(super) fn read_scalar(
+    pub(super) fn read_unaligned(
         &mut self,
         bus: &mut dyn CpuBus,
         insn: &Instruction,
         n: u32,
-    ) -> Result<u128, Fault> {
+    ) -> Result<Halves, Fault> {
         if insn.op_kind(n) == OpKind::Register {
-            return Ok(self.xmm(insn.op_register(n)));
+            return Ok(self.halves(insn.op_register(n)));
         }
-        self.load_vector(bus, insn, insn.memory_size().size().min(16))
+        self.load_vector(bus, insn, insn.memory_size().size().min(32))
     }
 }
 

@@ -43,19 +43,26 @@ pub fn sum_values<F: Format>(env: &mut Env, a: Unpacked, mut b: Unpacked, negate
 }
 
 /// Sign of a difference of equals (SDM vol. 1, 4.8.3.1).
-fn zero_sign(env: &Env) -> bool {
+pub(super) fn zero_sign(env: &Env) -> bool {
     env.rounding == Rounding::Down
 }
 
 fn sum_of_numbers<F: Format>(env: &mut Env, a: &Unpacked, b: &Unpacked) -> F::Bits {
-    let (large, small) = if (a.exp, a.sig) >= (b.exp, b.sig) { (a, b) } else { (b, a) };
-    // One bit is left free above for the carry, 63 below for what alignment moves out.
-    let top = u128::from(large.sig) << 63;
-    let low = shift_right_sticky(u128::from(small.sig) << 63, (large.exp - small.exp) as u32);
-    let total = if a.sign == b.sign { top + low } else { top - low };
+    let parts = |value: &Unpacked| (value.sign, value.exp, u128::from(value.sig) << 64);
+    add_aligned::<F>(env, parts(a), parts(b))
+}
+
+/// The sum of two numbers other than zero, each a sign, an exponent and a significand with bit 127 set, whose lowest bit is not.
+pub(super) fn add_aligned<F: Format>(env: &mut Env, a: (bool, i32, u128), b: (bool, i32, u128)) -> F::Bits {
+    let larger_first = (a.1, a.2) >= (b.1, b.2);
+    let ((sign, exp, large), (other_sign, other_exp, small)) = if larger_first { (a, b) } else { (b, a) };
+    // One bit is left free above for the carry; what alignment moves out stays visible below.
+    let top = large >> 1;
+    let low = shift_right_sticky(small >> 1, (exp - other_exp) as u32);
+    let total = if sign == other_sign { top + low } else { top - low };
     if total == 0 {
         return F::zero(zero_sign(env));
     }
     let shift = total.leading_zeros();
-    round::<F>(env, large.sign, large.exp + 1 - shift as i32, total << shift)
+    round::<F>(env, sign, exp + 1 - shift as i32, total << shift)
 }

@@ -128,6 +128,8 @@ pub trait Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Ieee<const EXP: u32, const FRACTION: u32>;
 
+/// Half precision.
+pub type F16 = Ieee<5, 10>;
 /// Single precision.
 pub type F32 = Ieee<8, 23>;
 /// Double precision.

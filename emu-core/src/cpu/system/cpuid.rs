@@ -3,6 +3,7 @@
 use crate::cpu::Cpu;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::mmu::PHYS_BITS;
+use iced_x86::{Code, CpuidFeature};
 use serde::{Deserialize, Serialize};
 
 /// What the time-stamp counter and the local APIC's timer are derived from, in Hz (leaf 0x15 ECX).
@@ -67,7 +68,9 @@ const FEATURES: &[Feature] = &[
     with_cr4("sse", 1, Out::Edx, 25, cr4::OSXMMEXCPT),
     feature("sse2", 1, Out::Edx, 26),
     feature("pni", 1, Out::Ecx, 0),
+    feature("pclmulqdq", 1, Out::Ecx, 1),
     feature("ssse3", 1, Out::Ecx, 9),
+    feature("fma", 1, Out::Ecx, 12),
     feature("cx16", 1, Out::Ecx, 13),
     with_cr4("pcid", 1, Out::Ecx, 17, cr4::PCIDE),
     feature("sse4_1", 1, Out::Ecx, 19),
@@ -76,18 +79,26 @@ const FEATURES: &[Feature] = &[
     feature("movbe", 1, Out::Ecx, 22),
     feature("popcnt", 1, Out::Ecx, 23),
     feature("tsc_deadline_timer", 1, Out::Ecx, 24),
+    feature("aes", 1, Out::Ecx, 25),
     with_cr4("xsave", 1, Out::Ecx, 26, cr4::OSXSAVE),
+    feature("avx", 1, Out::Ecx, 28),
+    feature("f16c", 1, Out::Ecx, 29),
     feature("rdrand", 1, Out::Ecx, 30),
     feature("arat", 6, Out::Eax, 2),
     with_cr4("fsgsbase", 7, Out::Ebx, 0, cr4::FSGSBASE),
     feature("tsc_adjust", 7, Out::Ebx, 1),
-    with_cr4("smep", 7, Out::Ebx, 7, cr4::SMEP),
+    feature("bmi1", 7, Out::Ebx, 3),
+    feature("avx2", 7, Out::Ebx, 5),
     feature("fdp_excptn_only", 7, Out::Ebx, 6),
+    with_cr4("smep", 7, Out::Ebx, 7, cr4::SMEP),
+    feature("bmi2", 7, Out::Ebx, 8),
     feature("erms", 7, Out::Ebx, 9),
     feature("invpcid", 7, Out::Ebx, 10),
     feature("zero_fcs_fds", 7, Out::Ebx, 13),
     feature("rdseed", 7, Out::Ebx, 18),
+    feature("adx", 7, Out::Ebx, 19),
     with_cr4("smap", 7, Out::Ebx, 20, cr4::SMAP),
+    feature("sha_ni", 7, Out::Ebx, 29),
     with_cr4("umip", 7, Out::Ecx, 2, cr4::UMIP),
     // Of subleaf 1.
     feature("xsaveopt", 0xd, Out::Eax, 0),
@@ -95,6 +106,7 @@ const FEATURES: &[Feature] = &[
     feature("xgetbv1", 0xd, Out::Eax, 2),
     feature("xsaves", 0xd, Out::Eax, 3),
     feature("lahf_lm", 0x8000_0001, Out::Ecx, 0),
+    feature("abm", 0x8000_0001, Out::Ecx, 5),
     feature("syscall", 0x8000_0001, Out::Edx, 11),
     feature("nx", 0x8000_0001, Out::Edx, 20),
     feature("pdpe1gb", 0x8000_0001, Out::Edx, 26),
@@ -103,13 +115,41 @@ const FEATURES: &[Feature] = &[
     feature("invariant_tsc", 0x8000_0007, Out::Edx, 8),
 ];
 
+/// What a feature is built on: hiding the second hides the first.
+const NEEDS: &[(&str, &str)] = &[
+    ("sse", "fxsr"),
+    ("sse2", "sse"),
+    ("pni", "sse2"),
+    ("ssse3", "pni"),
+    ("sse4_1", "ssse3"),
+    ("sse4_2", "sse4_1"),
+    ("aes", "sse2"),
+    ("pclmulqdq", "sse2"),
+    ("sha_ni", "ssse3"),
+    ("xsave", "fxsr"),
+    ("xsaveopt", "xsave"),
+    ("xsavec", "xsave"),
+    ("xgetbv1", "xsave"),
+    ("xsaves", "xsavec"),
+    ("avx", "xsave"),
+    ("avx", "sse4_2"),
+    ("avx2", "avx"),
+    ("f16c", "avx"),
+    ("fma", "avx"),
+    ("x2apic", "apic"),
+    ("tsc_deadline_timer", "apic"),
+    ("tsc_adjust", "tsc"),
+    ("invariant_tsc", "tsc"),
+    ("rdtscp", "tsc"),
+];
+
 /// Which processor the machine claims to have, and what of it is hidden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CpuidModel {
     /// The brand string, at most 47 bytes.
     pub brand: String,
-    /// Features that are not announced, by their names in /proc/cpuinfo.
+    /// Features that the processor lacks, by their names in /proc/cpuinfo; with them goes what is built on them.
     pub hide: Vec<String>,
 }
 
@@ -139,7 +179,83 @@ impl CpuidModel {
     }
 
     fn announced(&self) -> impl Iterator<Item = &'static Feature> {
-        FEATURES.iter().filter(|feature| !self.hide.iter().any(|hidden| hidden == feature.name))
+        FEATURES.iter().filter(|feature| !self.is_hidden(feature.name))
+    }
+
+    fn is_hidden(&self, name: &str) -> bool {
+        let needed = || NEEDS.iter().filter(|(feature, _)| *feature == name);
+        !self.hide.is_empty()
+            && (self.hide.iter().any(|hidden| hidden == name)
+                || needed().any(|(_, base)| self.is_hidden(base)))
+    }
+
+    /// Whether an instruction belongs to a feature that is hidden.
+    pub(crate) fn lacks(&self, code: Code) -> bool {
+        !self.hide.is_empty()
+            && code
+                .cpuid_features()
+                .iter()
+                .any(|f| Self::name_of(*f).is_some_and(|name| self.is_hidden(name)))
+    }
+
+    /// The name under which CPUID announces one of iced's features: empty for what every x86-64 processor has, `None` for what is not
+    /// modelled.
+    pub(crate) fn name_of(feature: CpuidFeature) -> Option<&'static str> {
+        type Feature = CpuidFeature;
+        Some(match feature {
+            Feature::INTEL8086
+            | Feature::INTEL8086_ONLY
+            | Feature::INTEL186
+            | Feature::INTEL286
+            | Feature::INTEL386
+            | Feature::INTEL486
+            | Feature::X64
+            | Feature::CPUID
+            | Feature::MULTIBYTENOP
+            | Feature::PAUSE
+            | Feature::RDPMC => "",
+            Feature::FPU | Feature::FPU287 | Feature::FPU387 => "fpu",
+            Feature::TSC => "tsc",
+            Feature::MSR => "msr",
+            Feature::CX8 => "cx8",
+            Feature::SEP => "sep",
+            Feature::CMOV => "cmov",
+            Feature::CLFSH => "clflush",
+            Feature::MMX => "mmx",
+            Feature::FXSR => "fxsr",
+            Feature::SSE => "sse",
+            Feature::SSE2 => "sse2",
+            Feature::SSE3 => "pni",
+            Feature::SSSE3 => "ssse3",
+            Feature::SSE4_1 => "sse4_1",
+            Feature::SSE4_2 => "sse4_2",
+            Feature::CMPXCHG16B => "cx16",
+            Feature::MOVBE => "movbe",
+            Feature::POPCNT => "popcnt",
+            Feature::LZCNT => "abm",
+            Feature::BMI1 => "bmi1",
+            Feature::BMI2 => "bmi2",
+            Feature::ADX => "adx",
+            Feature::AES => "aes",
+            Feature::PCLMULQDQ => "pclmulqdq",
+            Feature::SHA => "sha_ni",
+            Feature::AVX => "avx",
+            Feature::AVX2 => "avx2",
+            Feature::F16C => "f16c",
+            Feature::FMA => "fma",
+            Feature::XSAVE => "xsave",
+            Feature::XSAVEOPT => "xsaveopt",
+            Feature::XSAVEC => "xsavec",
+            Feature::XSAVES => "xsaves",
+            Feature::RDRAND => "rdrand",
+            Feature::RDSEED => "rdseed",
+            Feature::FSGSBASE => "fsgsbase",
+            Feature::INVPCID => "invpcid",
+            Feature::SMAP => "smap",
+            Feature::SYSCALL => "syscall",
+            Feature::RDTSCP => "rdtscp",
+            _ => return None,
+        })
     }
 
     /// CR4 bits that can be set.
