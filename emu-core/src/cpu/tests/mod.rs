@@ -5,6 +5,7 @@ mod control;
 mod debug;
 mod engine;
 mod far;
+mod features;
 mod general;
 mod guest;
 mod interrupt;
