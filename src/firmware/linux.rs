@@ -1,35 +1,39 @@
-//! Linux's 64-bit boot protocol. Documentation/arch/x86/boot.rst and zero-page.rst of the kernel.
+//! Linux's 64-bit boot protocol; images that have only the 16-bit one go on in `linux_real`. Documentation/arch/x86/boot.rst and zero-page.rst of the kernel.
 //!
 //! A bzImage is a program that unpacks the kernel proper. It is started as it is, or unpacked here so that the kernel
 //! proper starts at once: its first instructions ask for the same registers and the same parameters.
 
-use super::{Boot, Entry, LinuxBoot, LoadError, elf, flat, low, memory_map, part, payload, put, put_modules};
+use super::{
+    Boot, Entry, LinuxBoot, LoadError, elf, flat, linux_real, low, memory_map, part, payload, put, put_modules,
+};
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
 use std::borrow::Cow;
 
 /// Offsets in the file and, from `SETUP` on, in the zero page.
-mod at {
-    pub(super) const E820_COUNT: usize = 0x1e8;
-    pub(super) const SETUP: usize = 0x1f1;
-    pub(super) const BOOT_FLAG: usize = 0x1fe;
-    pub(super) const JUMP: usize = 0x200;
-    pub(super) const HEADER: usize = 0x202;
-    pub(super) const VERSION: usize = 0x206;
-    pub(super) const TYPE_OF_LOADER: usize = 0x210;
-    pub(super) const LOADFLAGS: usize = 0x211;
-    pub(super) const RAMDISK_IMAGE: usize = 0x218;
-    pub(super) const RAMDISK_SIZE: usize = 0x21c;
-    pub(super) const CMD_LINE_PTR: usize = 0x228;
-    pub(super) const INITRD_ADDR_MAX: usize = 0x22c;
-    pub(super) const XLOADFLAGS: usize = 0x236;
-    pub(super) const CMDLINE_SIZE: usize = 0x238;
-    pub(super) const PAYLOAD_OFFSET: usize = 0x248;
-    pub(super) const PAYLOAD_LENGTH: usize = 0x24c;
-    pub(super) const PREF_ADDRESS: usize = 0x258;
-    pub(super) const INIT_SIZE: usize = 0x260;
-    pub(super) const E820_TABLE: usize = 0x2d0;
-    pub(super) const ACPI_RSDP: usize = 0x70;
+pub(super) mod at {
+    pub(in super::super) const E820_COUNT: usize = 0x1e8;
+    pub(in super::super) const SETUP: usize = 0x1f1;
+    pub(in super::super) const VIDEO_MODE: usize = 0x1fa;
+    pub(in super::super) const BOOT_FLAG: usize = 0x1fe;
+    pub(in super::super) const JUMP: usize = 0x200;
+    pub(in super::super) const HEADER: usize = 0x202;
+    pub(in super::super) const VERSION: usize = 0x206;
+    pub(in super::super) const TYPE_OF_LOADER: usize = 0x210;
+    pub(in super::super) const LOADFLAGS: usize = 0x211;
+    pub(in super::super) const RAMDISK_IMAGE: usize = 0x218;
+    pub(in super::super) const RAMDISK_SIZE: usize = 0x21c;
+    pub(in super::super) const HEAP_END_PTR: usize = 0x224;
+    pub(in super::super) const CMD_LINE_PTR: usize = 0x228;
+    pub(in super::super) const INITRD_ADDR_MAX: usize = 0x22c;
+    pub(in super::super) const XLOADFLAGS: usize = 0x236;
+    pub(in super::super) const CMDLINE_SIZE: usize = 0x238;
+    pub(in super::super) const PAYLOAD_OFFSET: usize = 0x248;
+    pub(in super::super) const PAYLOAD_LENGTH: usize = 0x24c;
+    pub(in super::super) const PREF_ADDRESS: usize = 0x258;
+    pub(in super::super) const INIT_SIZE: usize = 0x260;
+    pub(in super::super) const E820_TABLE: usize = 0x2d0;
+    pub(in super::super) const ACPI_RSDP: usize = 0x70;
 }
 
 /// The first protocol version with a 64-bit entry point: 2.12.
@@ -37,9 +41,9 @@ const VERSION_MIN: u16 = 0x20c;
 /// XLF_KERNEL_64.
 const KERNEL_64: u16 = 1;
 /// LOADED_HIGH.
-const LOADED_HIGH: u8 = 1;
+pub(super) const LOADED_HIGH: u8 = 1;
 /// No loader id is assigned to us.
-const LOADER_UNDEFINED: u8 = 0xff;
+pub(super) const LOADER_UNDEFINED: u8 = 0xff;
 /// The 64-bit entry point, from the start of the protected-mode kernel.
 const ENTRY_64: u64 = 0x200;
 const ZERO_PAGE: usize = 4096;
@@ -59,6 +63,51 @@ pub(super) fn is_bzimage(file: &[u8]) -> bool {
 
 fn refuse(offset: usize, reason: impl Into<String>) -> LoadError {
     LoadError::Header { what: "Linux setup header", offset: offset as u64, reason: reason.into() }
+}
+
+/// A file with a setup header, and what is read from it.
+pub(super) struct Header<'a> {
+    pub(super) file: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn version(&self) -> u16 {
+        half(self.file, at::VERSION).unwrap_or(0)
+    }
+
+    pub(super) fn word(&self, offset: usize) -> Result<u32, LoadError> {
+        word(self.file, offset).ok_or_else(|| refuse(offset, "cut off"))
+    }
+
+    /// Whether the kernel can be entered in 64-bit mode.
+    fn is_64_bit(&self) -> bool {
+        self.version() >= VERSION_MIN && half(self.file, at::XLOADFLAGS).unwrap_or(0) & KERNEL_64 != 0
+    }
+
+    /// Boot sector and setup code.
+    fn setup_len(&self) -> u64 {
+        let sectors = match self.file[at::SETUP] {
+            0 => 4,
+            sectors => u64::from(sectors),
+        };
+        (sectors + 1) * 512
+    }
+
+    /// What runs in real mode.
+    pub(super) fn setup(&self) -> Result<&'a [u8], LoadError> {
+        part(self.file, "Linux setup", 0, self.setup_len())
+    }
+
+    /// What follows.
+    pub(super) fn body(&self) -> Result<&'a [u8], LoadError> {
+        let start = self.setup_len();
+        part(self.file, "Linux kernel", start, (self.file.len() as u64).saturating_sub(start))
+    }
+}
+
+pub(super) fn too_old(version: u16, needed: &str) -> LoadError {
+    let version = format!("{}.{:02}", version >> 8, version & 0xff);
+    refuse(at::VERSION, format!("boot protocol {version} is not known; {needed} is needed"))
 }
 
 /// A kernel in memory.
@@ -104,26 +153,15 @@ pub(super) fn load(
     initrd: Option<&[u8]>,
     boot: Boot<'_>,
 ) -> Result<Entry, LoadError> {
-    let version = half(kernel, at::VERSION).unwrap_or(0);
-    if version < VERSION_MIN {
-        let version = format!("{}.{:02}", version >> 8, version & 0xff);
-        return Err(refuse(
-            at::VERSION,
-            format!("boot protocol {version} has no 64-bit entry; 2.12 is needed"),
-        ));
+    let header = Header { file: kernel };
+    if !header.is_64_bit() {
+        return linux_real::load(mem, &header, initrd, boot);
     }
     let header_end = at::HEADER + usize::from(kernel[at::JUMP + 1]);
     let setup = part(kernel, "Linux setup header", at::SETUP as u64, (header_end - at::SETUP) as u64)?;
-    if half(kernel, at::XLOADFLAGS).unwrap_or(0) & KERNEL_64 == 0 {
-        return Err(refuse(at::XLOADFLAGS, "not a 64-bit kernel"));
-    }
-    let field = |offset: usize| word(kernel, offset).ok_or_else(|| refuse(offset, "cut off"));
-    let sectors = match kernel[at::SETUP] {
-        0 => 4,
-        sectors => u64::from(sectors),
-    };
-    let start = (sectors + 1) * 512;
-    let body = part(kernel, "Linux kernel", start, (kernel.len() as u64).saturating_sub(start))?;
+    let field = |offset: usize| header.word(offset);
+    let start = header.setup_len();
+    let body = header.body()?;
     let placed = match boot.linux {
         LinuxBoot::Whole => put_whole(mem, body, field)?,
         LinuxBoot::Direct => put_proper(mem, start, body, field)?,

@@ -1,6 +1,7 @@
 //! The memory map that every boot protocol hands over, as BIOS function E820 would give it. ACPI specification 6.5, 15.
 
 use super::acpi;
+use super::bios::EBDA;
 use crate::machine::layout;
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
@@ -27,8 +28,6 @@ pub struct MemoryRange {
     pub kind: MemoryKind,
 }
 
-/// End of conventional memory: the extended BIOS data area follows.
-const EBDA: u64 = 0x9_fc00;
 /// Where conventional memory would end.
 const VIDEO: u64 = 0xa_0000;
 /// Firmware's place below 1 MiB.

@@ -1,13 +1,15 @@
 //! What firmware and boot loaders do: put a guest's image into memory, describe the machine to it, and say where and how it
-//! starts. Firmware itself is only run from ROM images.
+//! starts. Firmware is only run from ROM images, and for kernels that start in real mode (`bios`).
 //!
 //! Each format has a file. All answer an [`Entry`], plain data that [`Entry::apply`] gives to the processor.
 
 pub mod acpi;
+mod bios;
 mod elf;
 mod entry;
 mod flat;
 mod linux;
+mod linux_real;
 mod memory_map;
 mod multiboot;
 mod payload;
@@ -70,6 +72,9 @@ pub enum LoadError {
         /// The limit.
         max: usize,
     },
+    /// The BIOS does not assemble.
+    #[error("our own BIOS: {0}")]
+    Bios(#[from] iced_x86::IcedError),
     /// A ROM image of a wrong size.
     #[error("{0}")]
     Rom(#[from] emu_core::mem::MemError),
