@@ -4,7 +4,8 @@
 //! proper starts at once: its first instructions ask for the same registers and the same parameters.
 
 use super::{
-    Boot, Entry, LinuxBoot, LoadError, elf, flat, linux_real, low, memory_map, part, payload, put, put_modules,
+    Boot, Entry, LinuxBoot, LoadError, elf, flat, linux_real, low, memory_map, part, payload, put,
+    put_modules,
 };
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;

@@ -1,4 +1,4 @@
-//! A BIOS of our own for images that start in real mode: Linux's 16-bit boot protocol, boot sectors' grandchildren.
+//! A BIOS of our own for images that start in real mode: Linux's 16-bit boot protocol.
 //!
 //! It is guest code, assembled here, put where a chipset shadows its ROM (0xF0000), and run by the processor from
 //! its power-on code on: what a service does costs time, can be single-stepped and is in the trace like anything else. A
@@ -22,7 +22,7 @@ mod system;
 mod tests;
 mod video;
 
-use super::{Entry, LoadError, MemoryKind, memory_map, put};
+use super::{Entry, LoadError, memory_map, put};
 use emu_core::Gpa;
 use emu_core::mem::PhysMem;
 use iced_x86::IcedError;
@@ -125,5 +125,4 @@ fn put_tables(rom: &mut [u8], mem: &PhysMem, start: Start) {
     for (offset, value) in words {
         set(offset, &(value as u16).to_le_bytes());
     }
-    debug_assert!(map.iter().any(|range| range.kind == MemoryKind::Ram));
 }

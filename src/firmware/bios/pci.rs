@@ -6,9 +6,7 @@ use crate::machine::layout;
 use emu_core::mem::LOW_RAM_END;
 use emu_devices::pci::spec;
 use iced_x86::IcedError;
-use iced_x86::code_asm::{
-    CodeLabel, ah, al, ax, bl, bx, cl, cx, di, dl, dx, eax, ebp, ecx, edx, esi, si,
-};
+use iced_x86::code_asm::{CodeLabel, ah, al, ax, bl, bx, cl, cx, di, dl, dx, eax, ebp, ecx, edx, esi, si};
 
 const CONFIG_ADDRESS: i32 = 0xcf8;
 const CONFIG_DATA: i32 = 0xcfc;
@@ -42,11 +40,8 @@ pub(super) fn install(rom: &mut Rom) -> Result<Pci, IcedError> {
     let find = find(rom, config)?;
     let bad_register = refuse(rom, BAD_REGISTER)?;
     let not_supported = refuse(rom, FUNCTION_NOT_SUPPORTED)?;
-    let mut cases = vec![
-        (0x01, present(rom)?),
-        (0x02, find_device(rom, find)?),
-        (0x03, find_class(rom, find)?),
-    ];
+    let mut cases =
+        vec![(0x01, present(rom)?), (0x02, find_device(rom, find)?), (0x03, find_class(rom, find)?)];
     for (index, size) in [1, 2, 4].into_iter().enumerate() {
         cases.push((0x08 + index as i32, read(rom, config, size, bad_register)?));
         cases.push((0x0b + index as i32, write(rom, config, size, bad_register)?));

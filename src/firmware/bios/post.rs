@@ -5,8 +5,8 @@ use super::rom::{Rom, at, code};
 use super::{EBDA, SEGMENT, serial};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    CodeLabel, al, ax, byte_ptr, cx, di, ds, dx, eax, ebp, ebx, ecx, edi, edx, es, esi, fs, gs,
-    si, sp, ss, word_ptr,
+    CodeLabel, al, ax, byte_ptr, cx, di, ds, dx, eax, ebp, ebx, ecx, edi, edx, es, esi, fs, gs, si, sp, ss,
+    word_ptr,
 };
 
 /// The BIOS data area: offsets from its segment (IBM PC AT Technical Reference, "BIOS data area").
@@ -132,9 +132,9 @@ fn interrupt_controllers(rom: &mut Rom) -> Result<(), IcedError> {
     Ok(())
 }
 
-/// Counter 0 ticks every 65536 clocks; counter 1 is the refresh that some look at.
+/// Counter 0 ticks every 65536 clocks, in mode 2, whose count can be read off as time; counter 1 is the refresh that some look at.
 fn timer(rom: &mut Rom) -> Result<(), IcedError> {
-    for (port, value) in [(0x43, 0x36), (0x40, 0), (0x40, 0), (0x43, 0x54), (0x41, 18)] {
+    for (port, value) in [(0x43, 0x34), (0x40, 0), (0x40, 0), (0x43, 0x54), (0x41, 18)] {
         code! { rom.a => mov(al, value); out(port, al); }
     }
     Ok(())

@@ -5,8 +5,7 @@ use super::EBDA;
 use super::rom::{Carry, Rom, at, code};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    CodeLabel, ah, al, ax, bx, byte_ptr, cl, cs, cx, di, ds, dx, eax, ebx, ecx, edx, es, esi, si,
-    word_ptr,
+    CodeLabel, ah, al, ax, bx, byte_ptr, cl, cs, cx, di, ds, dx, eax, ebx, ecx, edx, es, esi, si, word_ptr,
 };
 
 /// "SMAP".
@@ -118,12 +117,11 @@ fn ebda(rom: &mut Rom) -> Result<CodeLabel, IcedError> {
     Ok(label)
 }
 
-/// CX:DX microseconds by the timer's counter 0, which counts down 65536 clocks over and over. Sleeps until the next tick
-/// while more than two ticks are left.
+/// CX:DX microseconds by the timer's counter 0, which counts down 65536 clocks over and over.
 fn wait(rom: &mut Rom) -> Result<CodeLabel, IcedError> {
     let read = read_counter(rom)?;
     let label = rom.here()?;
-    let [mut again, mut busy, mut fits, mut done] = [(); 4].map(|()| rom.a.create_label());
+    let [mut again, mut fits] = [(); 2].map(|()| rom.a.create_label());
     code! { rom.a =>
         pushad(); sti();
         movzx(eax, cx); shl(eax, 16); mov(ax, dx);
@@ -131,11 +129,10 @@ fn wait(rom: &mut Rom) -> Result<CodeLabel, IcedError> {
         cmp(edx, 0xffff_u32); jbe(fits); mov(edx, 0xffff_u32);
         set_label(&mut fits); shl(edx, 16); shr(eax, 16); or(eax, edx); mov(esi, eax);
         call(read); mov(di, ax);
-        set_label(&mut again); cmp(esi, 0x2_0000_u32); jbe(busy); hlt();
-        set_label(&mut busy); call(read);
+        set_label(&mut again); call(read);
         sub(di, ax); movzx(ecx, di); mov(di, ax);
         sub(esi, ecx); ja(again);
-        set_label(&mut done); popad();
+        popad();
         mov(ah, 0);
     }
     rom.leave(Carry::Clear)?;

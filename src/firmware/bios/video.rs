@@ -69,7 +69,8 @@ fn cell(rom: &mut Rom) -> Result<CodeLabel, IcedError> {
 
 fn teletype(rom: &mut Rom, serial_put: CodeLabel, cell: CodeLabel) -> Result<CodeLabel, IcedError> {
     let label = rom.here()?;
-    let [mut back, mut feed, mut home, mut check, mut store, mut done] = [(); 6].map(|()| rom.a.create_label());
+    let [mut back, mut feed, mut home, mut check, mut store, mut done] =
+        [(); 6].map(|()| rom.a.create_label());
     code! { rom.a =>
         call(serial_put);
         pusha(); push(ds); push(es);
@@ -188,7 +189,8 @@ enum Direction {
 /// AL rows (0: all) of the window from CH, CL to DH, DL; what comes free has attribute BH.
 fn scroll(rom: &mut Rom, cell: CodeLabel, direction: Direction) -> Result<CodeLabel, IcedError> {
     let label = rom.here()?;
-    let [mut wide, mut high, mut some, mut row, mut fill, mut next, mut nothing] = [(); 7].map(|()| rom.a.create_label());
+    let [mut wide, mut high, mut some, mut row, mut fill, mut next, mut nothing] =
+        [(); 7].map(|()| rom.a.create_label());
     code! { rom.a =>
         pusha(); push(ds); push(es); push(BUFFER); pop(ds); push(BUFFER); pop(es); cld();
         cmp(dl, COLUMNS); jb(wide); mov(dl, COLUMNS - 1); set_label(&mut wide);
