@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
-use crate::guests::{Flavour, debian};
+use crate::guests::{Flavour, Recipe, debian};
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
@@ -12,6 +12,7 @@ use emu_iommu::IommuConfig;
 use emu_net::{Pacing, ReplayConfig};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +94,12 @@ pub enum Guest {
         /// Kernel modules to load; by default those for the machine's devices.
         #[serde(default)]
         modules: Option<Vec<String>>,
+        /// Further packages whose files are put into the guest. What they depend on has to be named as well.
+        #[serde(default)]
+        packages: Vec<String>,
+        /// Files of the host's, by their paths in the guest.
+        #[serde(default)]
+        files: BTreeMap<String, PathBuf>,
     },
     /// A flat binary.
     Flat {
@@ -307,9 +314,14 @@ impl Scenario {
     /// Makes a guest that is made from packages, or finds it made before: then the scenario names a kernel like any other.
     /// `told` hears what takes long.
     pub fn prepare(&mut self, told: impl FnMut(&str)) -> Result<(), Error> {
-        if let Guest::Debian { flavour, modules } = &self.guest {
-            let modules = modules.clone().unwrap_or_else(|| flavour.modules());
-            let made = debian::prepare(*flavour, &modules, None, told)?;
+        if let Guest::Debian { flavour, modules, packages, files } = &self.guest {
+            let recipe = Recipe {
+                flavour: *flavour,
+                modules: modules.clone(),
+                packages: packages.clone(),
+                files: files.iter().map(|(path, from)| (path.clone(), self.base.join(from))).collect(),
+            };
+            let made = debian::prepare(&recipe, None, told)?;
             self.guest = Guest::Kernel { kernel: made.kernel, initrd: Some(made.initrd) };
         }
         Ok(())
@@ -345,6 +357,18 @@ mod tests {
         let error = Scenario::parse("(\n  titel: \"x\",\n)", Path::new("s.ron"), PathBuf::new()).unwrap_err();
         assert!(error.to_string().starts_with("s.ron:2:"), "{error}");
         assert!(error.to_string().contains("titel"), "{error}");
+    }
+
+    #[test]
+    fn a_guest_of_packages_is_asked_for_with_what_it_needs() {
+        let parse = |text| Scenario::parse(text, Path::new("s.ron"), PathBuf::new()).unwrap().guest;
+        let debian =
+            |packages, files| Guest::Debian { flavour: Flavour::Amd64, modules: None, packages, files };
+        assert_eq!(parse("(guest: Debian())"), debian(Vec::new(), BTreeMap::new()));
+        assert_eq!(
+            parse("(guest: Debian(packages: [\"zstd\"], files: {\"bin/x\": \"x\"}))"),
+            debian(vec!["zstd".to_owned()], [("bin/x".to_owned(), PathBuf::from("x"))].into())
+        );
     }
 
     #[test]

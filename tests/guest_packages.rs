@@ -5,7 +5,7 @@
 
 mod common;
 
-use glassbox::guests::{Flavour, debian};
+use glassbox::guests::{Flavour, Recipe, debian};
 use glassbox::machine::Machine;
 use glassbox::scenario::Scenario;
 use std::fs;
@@ -272,15 +272,16 @@ fn packages_can_be_brought_to_a_host_without_apt() {
 fn debians_own_packages_make_a_guest() {
     let cache = TempDir::new().unwrap();
     for flavour in [Flavour::Amd64, Flavour::Cloud, Flavour::Rt] {
-        let made = debian::prepare(flavour, &flavour.modules(), Some(cache.path()), |_| ()).unwrap();
+        let recipe = Recipe { flavour, ..Recipe::default() };
+        let made = debian::prepare(&recipe, Some(cache.path()), |_| ()).unwrap();
         let kernel = fs::read(&made.kernel).unwrap();
         assert_eq!(&kernel[0x202..0x206], b"HdrS", "{}", made.version);
         let files = contents(&fs::read(&made.initrd).unwrap());
         let busybox = files.iter().find(|(name, _)| name == "bin/busybox").unwrap();
         assert_eq!(&busybox.1[..4], b"\x7fELF");
         let drivers = files.iter().filter(|(name, _)| name.ends_with("e1000.ko")).count();
-        assert_eq!(drivers, flavour.modules().len(), "{}", made.version);
-        let again = debian::prepare(flavour, &flavour.modules(), Some(cache.path()), |what| panic!("{what}"));
+        assert_eq!(drivers, recipe.modules().len(), "{}", made.version);
+        let again = debian::prepare(&recipe, Some(cache.path()), |what| panic!("{what}"));
         assert_eq!(again.unwrap(), made);
     }
 }

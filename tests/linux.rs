@@ -12,6 +12,7 @@ use glassbox::firmware::LinuxBoot;
 use glassbox::guests::Flavour;
 use glassbox::machine::{Machine, Stop};
 use glassbox::scenario::{Guest, Scenario};
+use std::collections::BTreeMap;
 
 const REQUESTS: &[u8] = include_bytes!("../traces/demo-requests.pcap");
 /// The guest's address.
@@ -157,8 +158,12 @@ fn the_whole_bzimage_unpacks_itself() {
 #[test]
 #[ignore = "boots Debian"]
 fn kernels_of_other_flavours_boot_as_well() {
-    let guest =
-        |flavour| move |scenario: &mut Scenario| scenario.guest = Guest::Debian { flavour, modules: None };
+    let guest = |flavour| {
+        move |scenario: &mut Scenario| {
+            let (packages, files) = (Vec::new(), BTreeMap::new());
+            scenario.guest = Guest::Debian { flavour, modules: None, packages, files };
+        }
+    };
     check(&boot("debian", "", guest(Flavour::Rt)));
     // The cloud kernel has no driver for the card.
     let cloud = boot("debian", "glassbox.wait=1", guest(Flavour::Cloud));

@@ -2,8 +2,9 @@
 
 use super::{OK, print};
 use crate::error::Error;
-use crate::guests::{Flavour, debian};
+use crate::guests::{Flavour, Recipe, debian};
 use clap::Args;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
@@ -23,6 +24,9 @@ pub(super) struct GuestArgs {
     /// Kernel modules to load, comma-separated [default: the card's driver]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     modules: Option<Vec<String>>,
+    /// Further packages whose files are put into the guest, comma-separated, with those that they depend on
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    packages: Vec<String>,
     /// Where packages and what is made from them are kept [default: $GLASSBOX_CACHE, else in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -50,15 +54,19 @@ pub(super) fn tell(what: &str) {
 
 /// `glassbox guest`.
 pub(super) fn guest(args: &GuestArgs) -> Result<u8, Error> {
-    let flavour = args.flavour;
-    let modules = args.modules.clone().unwrap_or_else(|| flavour.modules());
+    let recipe = Recipe {
+        flavour: args.flavour,
+        modules: args.modules.clone(),
+        packages: args.packages.clone(),
+        files: BTreeMap::new(),
+    };
     let cache = args.cache.as_deref();
     let made = match (args.name, &args.kernel_deb, &args.busybox_deb) {
         (Name::Debian, Some(kernel), Some(busybox)) => {
-            debian::bring(flavour, &modules, cache, [kernel, busybox], tell)?
+            debian::bring(&recipe, cache, [kernel, busybox], tell)?
         }
-        (Name::Debian, ..) if args.update => debian::update(flavour, &modules, cache, tell)?,
-        (Name::Debian, ..) => debian::prepare(flavour, &modules, cache, tell)?,
+        (Name::Debian, ..) if args.update => debian::update(&recipe, cache, tell)?,
+        (Name::Debian, ..) => debian::prepare(&recipe, cache, tell)?,
     };
     let (kernel, initrd) = (made.kernel.display(), made.initrd.display());
     print(&format!("{}\n--kernel {kernel}\n--initrd {initrd}\n", made.version))?;

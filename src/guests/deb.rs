@@ -8,6 +8,15 @@ use std::path::Path;
 /// Files taken out of a package: the path in it without a leading `./`, and the contents.
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
+/// What a package holds at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// A file.
+    File(Vec<u8>),
+    /// A symbolic link to another path.
+    Link(String),
+}
+
 /// No file that is wanted from a package is larger.
 const FILE_MAX: u64 = 256 << 20;
 /// No package unpacks to more.
@@ -34,6 +43,19 @@ pub(super) fn identity(package: &Path) -> Result<(String, String), GuestError> {
 /// Takes those files out of a package that `wanted` says by their paths. All of it is read, so that its checksums are looked
 /// at even if what is wanted comes first.
 pub(super) fn extract(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Files, GuestError> {
+    let contents = contents(package, wanted)?;
+    let file = |(path, content)| match content {
+        Content::File(bytes) => Some((path, bytes)),
+        Content::Link(_) => None,
+    };
+    Ok(contents.into_iter().filter_map(file).collect())
+}
+
+/// As [`extract`], with symbolic links.
+pub(super) fn contents(
+    package: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Content)>, GuestError> {
     let file = File::open(package).map_err(GuestError::file(package))?;
     let broken = |place: &str, reason: String| GuestError::Package {
         path: package.to_owned(),
@@ -65,21 +87,28 @@ fn decompress<'a>(compression: &str, data: impl Read + 'a) -> Result<Box<dyn Rea
     })
 }
 
-fn files(tar: impl Read, wanted: impl Fn(&str) -> bool) -> std::io::Result<Files> {
+fn files(tar: impl Read, wanted: impl Fn(&str) -> bool) -> std::io::Result<Vec<(String, Content)>> {
     let mut files = Vec::new();
     let mut archive = tar::Archive::new(tar.take(UNPACKED_MAX));
     for entry in archive.entries()? {
         let entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.trim_start_matches("./");
-        if entry.header().entry_type().is_file() && wanted(path) {
+        if !wanted(path) {
+            continue;
+        }
+        if let Some(target) = entry.link_name_bytes()
+            && entry.header().entry_type().is_symlink()
+        {
+            files.push((path.to_owned(), Content::Link(String::from_utf8_lossy(&target).into_owned())));
+        } else if entry.header().entry_type().is_file() {
             let mut bytes = Vec::new();
             let size = entry.size();
             entry.take(FILE_MAX).read_to_end(&mut bytes)?;
             if bytes.len() as u64 != size {
                 return Err(std::io::Error::other(format!("{path}: {} of {size} bytes", bytes.len())));
             }
-            files.push((path.to_owned(), bytes));
+            files.push((path.to_owned(), Content::File(bytes)));
         }
     }
     // The last checksum lies behind the archive's end.

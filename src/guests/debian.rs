@@ -1,14 +1,15 @@
-//! Debian's own kernel with a small user space: busybox, our init and an echo service. Made from Debian 12's packages, which the
-//! host's apt downloads; nothing of them is shipped.
+//! Debian's own kernel with a small user space: busybox, our init and an echo service, and whatever else a scenario asks for. Made from
+//! Debian 12's packages, which the host's apt downloads; nothing of them is shipped.
 //!
 //! The cache holds the packages as they came, what was made from each version of them, and for each flavour a record of the
 //! versions in use. While there is a record apt is not asked, so a guest stays the same, offline too, until an update is wanted.
 
 use super::deb;
+use super::extras::Extras;
 use super::initramfs::{self, Node};
 use super::{GuestError, apt, cache, modules};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The first program: brings the network up, serves, waits, counts, switches off. guests/debian/README.md tells its options.
@@ -41,12 +42,32 @@ impl Flavour {
     }
 
     /// The drivers of the machine's devices that are modules of this kernel: for clouds it has none.
-    #[must_use]
-    pub fn modules(self) -> Vec<String> {
+    fn modules(self) -> Vec<String> {
         match self {
             Self::Amd64 | Self::Rt => vec!["e1000".to_owned()],
             Self::Cloud => Vec::new(),
         }
+    }
+}
+
+/// What a guest is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipe {
+    /// Which kernel.
+    pub flavour: Flavour,
+    /// Kernel modules to load; by default those for the machine's devices.
+    pub modules: Option<Vec<String>>,
+    /// Further packages, by name, whose files are put into the guest. What they depend on has to be named as well.
+    pub packages: Vec<String>,
+    /// Files of the host's, by their path in the guest.
+    pub files: BTreeMap<String, PathBuf>,
+}
+
+impl Recipe {
+    /// The modules to load.
+    #[must_use]
+    pub fn modules(&self) -> Vec<String> {
+        self.modules.clone().unwrap_or_else(|| self.flavour.modules())
     }
 }
 
@@ -71,6 +92,9 @@ struct Chosen {
     version: String,
     /// busybox-static's version.
     tools: String,
+    /// Versions of other packages that a guest was made with.
+    #[serde(default)]
+    others: BTreeMap<String, String>,
 }
 
 impl Chosen {
@@ -94,15 +118,29 @@ impl Chosen {
     fn newest(flavour: Flavour) -> Result<Self, GuestError> {
         let image = apt::dependency(flavour.package(), "linux-image-")?;
         let version = apt::candidate(&image)?;
-        Ok(Self { image, version, tools: apt::candidate(TOOLS)? })
+        Ok(Self { image, version, tools: apt::candidate(TOOLS)?, others: BTreeMap::new() })
     }
 
-    /// Where the guest is kept. The init and the service are ours and change with the program, so the RAM disk's name
-    /// tells of them as well.
-    fn guest(&self, wanted: &[String], folder: &Path) -> Debian {
-        let Self { image, version, tools } = self;
+    /// Adds the newest versions of packages that have none yet.
+    fn complete(mut self, recipe: &Recipe) -> Result<Self, GuestError> {
+        for package in &recipe.packages {
+            if !self.others.contains_key(package) {
+                self.others.insert(package.clone(), apt::candidate(package)?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Where the guest is kept. What goes into the RAM disk beside the kernel's modules is told by its name.
+    fn guest(&self, recipe: &Recipe, extras: &Extras, folder: &Path) -> Debian {
+        let Self { image, version, tools, others } = self;
         let mut ours = blake3::Hasher::new();
-        ours.update(INIT).update(ECHO).update(tools.as_bytes()).update(wanted.join(",").as_bytes());
+        ours.update(INIT).update(ECHO).update(tools.as_bytes()).update(recipe.modules().join(",").as_bytes());
+        for package in &recipe.packages {
+            let version = others.get(package).map_or("", String::as_str);
+            ours.update(package.as_bytes()).update(b" ").update(version.as_bytes()).update(b"\n");
+        }
+        extras.add_to(&mut ours);
         Debian {
             kernel: folder.join(format!("{image}_{version}.vmlinuz")),
             initrd: folder.join(format!("{image}_{version}_{}.initrd", &ours.finalize().to_hex()[..16])),
@@ -112,32 +150,21 @@ impl Chosen {
 }
 
 /// Makes the guest, or finds it made before. `told` hears what takes long.
-pub fn prepare(
-    flavour: Flavour,
-    wanted: &[String],
-    folder: Option<&Path>,
-    told: impl FnMut(&str),
-) -> Result<Debian, GuestError> {
+pub fn prepare(recipe: &Recipe, folder: Option<&Path>, told: impl FnMut(&str)) -> Result<Debian, GuestError> {
     let folder = cache::folder(folder)?;
-    let chosen = Chosen::load(flavour, &folder).map_or_else(|| Chosen::newest(flavour), Ok)?;
-    make(flavour, &chosen, wanted, &folder, told)
+    let chosen = Chosen::load(recipe.flavour, &folder).map_or_else(|| Chosen::newest(recipe.flavour), Ok)?;
+    make(&chosen.complete(recipe)?, recipe, &folder, told)
 }
 
 /// As [`prepare`], of the newest packages that apt knows.
-pub fn update(
-    flavour: Flavour,
-    wanted: &[String],
-    folder: Option<&Path>,
-    told: impl FnMut(&str),
-) -> Result<Debian, GuestError> {
-    make(flavour, &Chosen::newest(flavour)?, wanted, &cache::folder(folder)?, told)
+pub fn update(recipe: &Recipe, folder: Option<&Path>, told: impl FnMut(&str)) -> Result<Debian, GuestError> {
+    make(&Chosen::newest(recipe.flavour)?.complete(recipe)?, recipe, &cache::folder(folder)?, told)
 }
 
 /// As [`prepare`], of packages that somebody has brought: the kernel's and busybox-static's, under the names that Debian
 /// gives them.
 pub fn bring(
-    flavour: Flavour,
-    wanted: &[String],
+    recipe: &Recipe,
     folder: Option<&Path>,
     packages: [&Path; 2],
     told: impl FnMut(&str),
@@ -145,38 +172,42 @@ pub fn bring(
     let folder = cache::folder(folder)?;
     let [(image, version), (_, tools)] = [deb::identity(packages[0])?, deb::identity(packages[1])?];
     // What can't be taken apart is not kept.
-    Parts::take(packages[0], packages[1], wanted)?;
+    Parts::take(packages[0], packages[1], &recipe.modules())?;
     for package in packages {
         let bytes = std::fs::read(package).map_err(GuestError::file(package))?;
         cache::write(&folder.join(package.file_name().unwrap_or_default()), &bytes)?;
     }
-    make(flavour, &Chosen { image, version, tools }, wanted, &folder, told)
+    let chosen = Chosen { image, version, tools, others: BTreeMap::new() };
+    make(&chosen.complete(recipe)?, recipe, &folder, told)
 }
 
 /// Makes the guest of packages in `folder`; those that are not there are downloaded. The record comes last.
 fn make(
-    flavour: Flavour,
     chosen: &Chosen,
-    wanted: &[String],
+    recipe: &Recipe,
     folder: &Path,
     mut told: impl FnMut(&str),
 ) -> Result<Debian, GuestError> {
-    let Chosen { image, version, tools } = chosen;
-    let guest = chosen.guest(wanted, folder);
+    let Chosen { image, version, tools, others } = chosen;
+    let mut extras = Extras::read(&recipe.files)?;
+    let guest = chosen.guest(recipe, &extras, folder);
     if !guest.kernel.is_file() || !guest.initrd.is_file() {
         let mut package = |name: &str, version: &str| {
             apt::download(name, version, folder, || told(&format!("downloading {name} {version}")))
         };
         let kernel_package = package(image, version)?;
         let tools_package = package(TOOLS, tools)?;
+        for (name, version) in others.iter().filter(|(name, _)| recipe.packages.contains(name)) {
+            extras.unpack(&package(name, version)?)?;
+        }
         told(&format!("unpacking {image}"));
-        let parts = Parts::take(&kernel_package, &tools_package, wanted)?;
+        let parts = Parts::take(&kernel_package, &tools_package, &recipe.modules())?;
         cache::write(&guest.kernel, &parts.kernel)?;
-        let initrd = parts.initramfs().map_err(GuestError::file(&guest.initrd))?;
+        let initrd = parts.initramfs(&extras).map_err(GuestError::file(&guest.initrd))?;
         cache::write(&guest.initrd, &initrd)?;
     }
-    if Chosen::load(flavour, folder).as_ref() != Some(chosen) {
-        chosen.save(flavour, folder)?;
+    if Chosen::load(recipe.flavour, folder).as_ref() != Some(chosen) {
+        chosen.save(recipe.flavour, folder)?;
     }
     Ok(guest)
 }
@@ -223,7 +254,7 @@ impl Parts {
         Ok(Self { kernel, busybox, modules })
     }
 
-    fn initramfs(&self) -> std::io::Result<Vec<u8>> {
+    fn initramfs(&self, extras: &Extras) -> std::io::Result<Vec<u8>> {
         let folder = |path: &str| (path.to_owned(), Node::Folder);
         let program = |path: &str, bytes| (path.to_owned(), Node::Program(bytes));
         let mut nodes: Vec<_> = ["bin", "dev", "etc", "lib", "proc", "sys", "tmp"].map(folder).into();
@@ -235,6 +266,7 @@ impl Parts {
         for (n, (name, bytes)) in self.modules.iter().enumerate() {
             nodes.push((format!("lib/modules/{n:02}-{name}.ko"), Node::Program(bytes)));
         }
+        extras.add_nodes(&mut nodes);
         initramfs::build(&nodes)
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Node<'a> {
     Folder,
     /// A program or script.
     Program(&'a [u8]),
+    /// A symbolic link to a path.
+    Link(&'a str),
     /// A character device, major and minor.
     Device(u32, u32),
 }
@@ -22,6 +24,9 @@ pub(super) fn build(nodes: &[(String, Node<'_>)]) -> io::Result<Vec<u8>> {
         let (entry, bytes): (_, &[u8]) = match node {
             Node::Folder => (entry.mode(0o755).set_mode_file_type(ModeFileType::Directory), &[]),
             Node::Program(bytes) => (entry.mode(0o755).set_mode_file_type(ModeFileType::Regular), bytes),
+            Node::Link(target) => {
+                (entry.mode(0o777).set_mode_file_type(ModeFileType::Symlink), target.as_bytes())
+            }
             Node::Device(major, minor) => {
                 let entry = entry.mode(0o600).rdev_major(*major).rdev_minor(*minor);
                 (entry.set_mode_file_type(ModeFileType::Char), &[])

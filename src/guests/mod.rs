@@ -5,10 +5,11 @@ mod cache;
 mod deb;
 pub mod debian;
 mod demo;
+mod extras;
 mod initramfs;
 mod modules;
 
-pub use debian::Flavour;
+pub use debian::{Flavour, Recipe};
 pub use demo::DEMO_ELF;
 
 use std::path::PathBuf;
