@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
-use crate::guests::{Flavour, Recipe, debian};
+use crate::guests::{Flavour, Recipe, debian, packaged};
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
@@ -100,6 +100,13 @@ pub enum Guest {
         /// Files of the host's, by their paths in the guest.
         #[serde(default)]
         files: BTreeMap<String, PathBuf>,
+    },
+    /// A kernel that is a file of a Debian package, fetched on first use.
+    Packaged {
+        /// The package.
+        package: String,
+        /// The file in it, without a leading `/`.
+        path: String,
     },
     /// A flat binary.
     Flat {
@@ -259,12 +266,14 @@ pub struct Limits {
 }
 
 /// The scenarios that are built in: name and text. Their captures are in [`builtin_file`].
-pub const BUILTIN: [(&str, &str); 5] = [
+pub const BUILTIN: [(&str, &str); 7] = [
     ("demo", include_str!("../traces/demo.ron")),
     ("demo-wrong-map", include_str!("../traces/demo-wrong-map.ron")),
     ("demo-stale", include_str!("../traces/demo-stale.ron")),
     ("debian", include_str!("../traces/debian.ron")),
     ("debian-dhcp", include_str!("../traces/debian-dhcp.ron")),
+    ("ipxe", include_str!("../traces/ipxe.ron")),
+    ("memtest", include_str!("../traces/memtest.ron")),
 ];
 
 /// A capture that is built in, by the name that built-in scenarios use.
@@ -314,6 +323,11 @@ impl Scenario {
     /// Makes a guest that is made from packages, or finds it made before: then the scenario names a kernel like any other.
     /// `told` hears what takes long.
     pub fn prepare(&mut self, told: impl FnMut(&str)) -> Result<(), Error> {
+        if let Guest::Packaged { package, path } = &self.guest {
+            let kernel = packaged::prepare(package, path, None, told)?;
+            self.guest = Guest::Kernel { kernel, initrd: None };
+            return Ok(());
+        }
         if let Guest::Debian { flavour, modules, packages, files } = &self.guest {
             let recipe = Recipe {
                 flavour: *flavour,

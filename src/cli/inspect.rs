@@ -27,6 +27,8 @@ pub(super) struct InspectArgs {
 enum What {
     /// Registers, mode, segments, the code about to run
     Cpu,
+    /// The screen in text mode
+    Screen,
     /// The local APIC
     Apic,
     /// The I/O APIC and its entries
@@ -71,6 +73,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, Error> {
     let machine: Machine = snapshot::load(&args.snapshot)?;
     print(&match args.what {
         What::Cpu => machine.show_cpu(),
+        What::Screen => machine.show_screen(),
         What::Apic => machine.show_apic(),
         What::Ioapic => machine.show_ioapic(),
         What::Pci => machine.show_pci(),

@@ -8,6 +8,7 @@ mod demo;
 mod extras;
 mod initramfs;
 mod modules;
+pub mod packaged;
 
 pub use debian::{Flavour, Recipe};
 pub use demo::DEMO_ELF;
@@ -15,7 +16,7 @@ pub use demo::DEMO_ELF;
 use std::path::PathBuf;
 
 /// What to do where apt does not help.
-const OTHER_WAYS: &str = "The guest `debian` is made from packages that apt-get downloads. Without apt or network, bring them:
+const OTHER_WAYS: &str = "Such guests are made from packages that apt-get downloads. Without apt or network, bring them:
   glassbox guest debian --kernel-deb linux-image-6.1.0-NN-amd64_*.deb --busybox-deb busybox-static_*.deb
 Or boot a kernel and an initial RAM disk of your own, which any Linux has as /boot/vmlinuz-* and /boot/initrd.img-*:
   glassbox run --kernel FILE --initrd FILE --append 'console=ttyS0 intel_iommu=on'";

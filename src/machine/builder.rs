@@ -120,7 +120,7 @@ impl Machine {
                 let modules = initrd.iter().map(|path| scenario.read(path)).collect::<Result<_, _>>()?;
                 (kernel.clone(), Image::Kernel { kernel: scenario.read(kernel)?, modules })
             }
-            Guest::Debian { .. } => return Err(Error::NotPrepared),
+            Guest::Debian { .. } | Guest::Packaged { .. } => return Err(Error::NotPrepared),
             Guest::Flat { image, at, mode } => (
                 image.clone(),
                 Image::Flat { image: scenario.read(image)?, at: emu_core::Gpa(*at), mode: *mode },
@@ -134,9 +134,11 @@ impl Machine {
         let mem = &mut self.platform.board.mem;
         let rsdp = match scenario.guest {
             Guest::Rom { .. } => None,
-            Guest::Demo | Guest::Debian { .. } | Guest::Kernel { .. } | Guest::Flat { .. } => {
-                Some(acpi::write(mem, &described)?)
-            }
+            Guest::Demo
+            | Guest::Debian { .. }
+            | Guest::Packaged { .. }
+            | Guest::Kernel { .. }
+            | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
         };
         let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot };
         let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;

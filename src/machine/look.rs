@@ -102,6 +102,26 @@ impl Machine {
         }
     }
 
+    /// What is on the screen in text mode: 25 rows of 80 columns.
+    #[must_use]
+    pub fn show_screen(&self) -> String {
+        const BUFFER: Gpa = Gpa(0xb_8000);
+        let mut cells = [0; 80 * 25 * 2];
+        if self.platform.board.mem.read(BUFFER, &mut cells).is_err() {
+            return String::new();
+        }
+        let mut out = String::new();
+        for row in cells.chunks(80 * 2) {
+            let characters = row.iter().step_by(2).map(|byte| match byte {
+                0x20..0x7f => char::from(*byte),
+                0 => ' ',
+                _ => '.',
+            });
+            row!(out, "{}", characters.collect::<String>().trim_end());
+        }
+        out
+    }
+
     /// The local APIC.
     #[must_use]
     pub fn show_apic(&self) -> String {
