@@ -1,7 +1,9 @@
-//! A case: one instruction, the state it starts in and the memory it may touch; and what became of them.
+//! A case: one instruction or a few, the state they start in and the memory they may touch; and what became of them.
 //!
 //! The sandbox lies at the same linear addresses in this process and in the guest: two pages of code, full of INT3
 //! around the instruction; two pages of data, then one that may only be read; nothing else near them.
+
+use iced_x86::Instruction;
 
 /// Linear address of the code pages.
 pub(crate) const CODE: u64 = 0x1000_0000;
@@ -15,6 +17,8 @@ pub(crate) const WRITABLE_LEN: usize = 0x2000;
 pub(crate) const READ_ONLY_LEN: usize = 0x1000;
 /// Base of GS. FS belongs to the host's C library, so no case uses it.
 pub(crate) const GS_BASE: u64 = 0x0800_0000;
+/// The exception of INT3.
+pub(crate) const BREAKPOINT: u8 = 3;
 /// Fills the code pages: whatever the instruction does, what follows it ends the case.
 pub(crate) const INT3: u8 = 0xcc;
 
@@ -92,17 +96,40 @@ pub(crate) struct State {
     pub(crate) x87: X87State,
 }
 
-/// One instruction to try.
+/// Code to try.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     /// Of 64-bit mode, or of a 32-bit segment.
     pub(crate) bits: Bits,
     /// Before it; RIP is where it lies.
     pub(crate) state: State,
-    /// Its bytes.
+    /// Its bytes: one instruction or several.
     pub(crate) code: Vec<u8>,
     /// The writable data pages.
     pub(crate) memory: Vec<u8>,
+}
+
+/// A case with what is known of its instructions.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    /// What is run.
+    pub(crate) case: Case,
+    /// Its instructions, in order.
+    pub(crate) insns: Vec<Instruction>,
+    /// Flags that are undefined behind each of them.
+    pub(crate) undefined: Vec<u64>,
+}
+
+impl Trial {
+    /// The instruction at which an outcome ended, and the flags that are undefined there: those behind the last one if all were done.
+    pub(crate) fn end(&self, outcome: &Outcome) -> (&Instruction, u64) {
+        let at = self.insns.iter().position(|insn| insn.ip() == outcome.state.rip);
+        let before = |at: usize| if at == 0 { 0 } else { self.undefined[at - 1] };
+        match at {
+            Some(at) if outcome.vector != BREAKPOINT => (&self.insns[at], before(at)),
+            _ => (&self.insns[self.insns.len() - 1], self.undefined[self.undefined.len() - 1]),
+        }
+    }
 }
 
 /// How it ended: always with an exception, that of the INT3 behind it if nothing else.

@@ -1,12 +1,12 @@
 //! What must be equal.
 
-use crate::case::{Bits, Case, Outcome};
-use iced_x86::{CpuidFeature, Instruction, Mnemonic, RflagsBits};
+use crate::case::{BREAKPOINT, Case, Outcome, Trial};
+use crate::generate::places;
+use iced_x86::{CpuidFeature, Instruction, Mnemonic};
 
 const PAGE_FAULT: u8 = 14;
 const ALIGNMENT: u8 = 17;
 const GENERAL_PROTECTION: u8 = 13;
-const BREAKPOINT: u8 = 3;
 /// A bit of MXCSR that only AMD's processors have.
 const AMD_MXCSR_BIT: u32 = 1 << 17;
 /// Arithmetic flags, DF, AC.
@@ -17,19 +17,8 @@ const TASK_END: u64 = 0x7fff_ffff_f000;
 const PRESENT: u32 = 1;
 
 /// Flags that the manual leaves undefined, at their places in RFLAGS.
-fn undefined_flags(insn: &Instruction) -> u64 {
-    let undefined = insn.rflags_undefined();
-    [
-        (RflagsBits::CF, 0),
-        (RflagsBits::PF, 2),
-        (RflagsBits::AF, 4),
-        (RflagsBits::ZF, 6),
-        (RflagsBits::SF, 7),
-        (RflagsBits::OF, 11),
-    ]
-    .iter()
-    .filter(|(bit, _)| undefined & bit != 0)
-    .fold(0, |mask, (_, place)| mask | 1 << place)
+pub(crate) fn undefined_flags(insn: &Instruction) -> u64 {
+    places(insn.rflags_undefined())
 }
 
 /// Condition codes on which processors differ. AMD's leave C1 as it is where Intel's clear it, and the other way around;
@@ -149,13 +138,9 @@ fn is_another_fault(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool 
 }
 
 /// How the host's outcome differs from ours, a line for each difference. `all_flags` compares undefined flags too.
-pub(crate) fn differences(
-    insn: &Instruction,
-    bits: Bits,
-    host: &Outcome,
-    ours: &Outcome,
-    all_flags: bool,
-) -> Vec<String> {
+pub(crate) fn differences(trial: &Trial, host: &Outcome, ours: &Outcome, all_flags: bool) -> Vec<String> {
+    let bits = trial.case.bits;
+    let (insn, undefined) = trial.end(host);
     let mut lines = Vec::new();
     if is_another_fault(insn, host, ours) {
         return lines;
@@ -185,7 +170,7 @@ pub(crate) fn differences(
         line(name, host.state.gprs[n] & mask, ours.state.gprs[n] & mask);
     }
     let done = host.vector == BREAKPOINT;
-    let mut undefined = if done && !all_flags { undefined_flags(insn) } else { 0 };
+    let mut undefined = if all_flags { 0 } else { undefined };
     if is_invalid_comparison(insn, host) {
         undefined = COMPARED_FLAGS;
     }

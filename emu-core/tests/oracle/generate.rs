@@ -1,7 +1,14 @@
 //! Makes cases: random encodings of a given instruction, and registers that lead its memory operand to where it gets
 //! interesting.
 
-use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, WRITABLE_LEN, X87State};
+mod sequence;
+
+pub(crate) use sequence::{extend, places};
+
+use crate::case::{
+    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, Trial, WRITABLE_LEN, X87State,
+};
+use crate::compare::undefined_flags;
 use crate::rng::Rng;
 use iced_x86::{
     Code, ConstantOffsets, CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction, MandatoryPrefix,
@@ -25,8 +32,8 @@ const FLAGS_SET: u64 = 0x202;
 /// All exceptions masked in MXCSR.
 const MXCSR_MASKS: u32 = 0x1f80;
 
-/// A case of `code`; the instruction comes with it. `None` if the dice fell so that the encoding means something else.
-pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, Instruction)> {
+/// A trial of `code` alone. `None` if the dice fell so that the encoding means something else.
+pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<Trial> {
     let rip = place(rng);
     let mut bytes = encode(code, bits, rng);
     let (insn, offsets) = decode(&bytes, rip, bits)?;
@@ -58,7 +65,8 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<(Case, I
     for value in &mut state.gprs {
         *value &= bits.mask();
     }
-    Some((Case { bits, state, code: bytes, memory }, insn))
+    let case = Case { bits, state, code: bytes, memory };
+    Some(Trial { case, insns: vec![insn], undefined: vec![undefined_flags(&insn)] })
 }
 
 fn blank() -> State {

@@ -1,91 +1,113 @@
-//! The host-processor oracle: random single instructions run on the host and on our processor, and registers, flags,
+//! The host-processor oracle: random instructions, alone and in sequences, run on the host and on our processor, and registers, flags,
 //! memory and faults must be equal.
 //!
-//! `ORACLE_SEED` and `ORACLE_CASES` choose the run, `ORACLE_ONLY=imul` an instruction (the start of iced's name of the
-//! code); `ORACLE_ALL_FLAGS=1` also compares flags that the manual leaves undefined. A failure names seed and index.
-
+//! `ORACLE_SEED` and `ORACLE_CASES` choose the run, `ORACLE_ONLY=imul` the (first) instruction, by the start of iced's name of the
+//! code; `ORACLE_ALL_FLAGS=1` also compares flags that the manual leaves undefined. A failure names seed and index.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(clippy::expect_used, reason = "a sandbox that cannot be built fails the test")]
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod case;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod compare;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod coverage;
 mod generate;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod guest;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod native;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod report;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod rng;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod table;
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use case::Bits;
+use iced_x86::Code;
+use std::sync::Mutex;
 
-/// Cases of the quick suite.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+/// Cases of the quick suite, and of the long one.
 const CASES: u64 = 120_000;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+const CASES_LONG: u64 = 20_000_000;
 const SEED: u64 = 0x61a5_5b0c;
 /// Failures that are told, each of another instruction.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 const FAILURES_MAX: usize = 12;
+/// One case in so many is a sequence.
+const SEQUENCES: u64 = 3;
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+/// The sandbox lies at fixed addresses, so there is one at a time.
+static SANDBOX: Mutex<()> = Mutex::new(());
+
 #[test]
 fn instructions_do_what_the_host_does() {
+    compare(CASES);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn twenty_million_cases_do_what_the_host_does() {
+    compare(CASES_LONG);
+}
+
+/// Codes of both modes, and those of each.
+struct Codes {
+    all: Vec<(Code, Bits)>,
+    of: [Vec<Code>; 2],
+}
+
+impl Codes {
+    fn new(only: &str, host_runs_32: bool) -> Self {
+        let modes: &[Bits] = if host_runs_32 { &[Bits::B64, Bits::B32] } else { &[Bits::B64] };
+        let named = |code: &Code| format!("{code:?}").to_lowercase().starts_with(only);
+        let all = modes
+            .iter()
+            .flat_map(|bits| table::codes(*bits).into_iter().filter(named).map(move |code| (code, *bits)));
+        Self { all: all.collect(), of: [Bits::B64, Bits::B32].map(table::codes) }
+    }
+
+    fn of(&self, bits: Bits) -> &[Code] {
+        &self.of[usize::from(bits == Bits::B32)]
+    }
+}
+
+fn compare(default_cases: u64) {
+    let _alone = SANDBOX.lock();
     let setting = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a decimal number"))
     };
-    let (seed, cases) = (setting("ORACLE_SEED", SEED), setting("ORACLE_CASES", CASES));
+    let (seed, cases) = (setting("ORACLE_SEED", SEED), setting("ORACLE_CASES", default_cases));
     let all_flags = setting("ORACLE_ALL_FLAGS", 0) != 0;
     let only = std::env::var("ORACLE_ONLY").unwrap_or_default().to_lowercase();
-    let mut codes: Vec<_> = [Bits::B64, Bits::B32]
-        .into_iter()
-        .flat_map(|bits| table::codes(bits).into_iter().map(move |code| (code, bits)))
-        .filter(|(code, _)| format!("{code:?}").to_lowercase().starts_with(&only))
-        .collect();
-    assert!(!codes.is_empty(), "no instruction starts with {only:?}");
     let mut machines = report::Machines::new().expect("a sandbox in this process");
-    if !machines.host_runs(Bits::B32) {
+    let host_runs_32 = machines.host_runs(Bits::B32);
+    if !host_runs_32 {
         println!("oracle: this kernel runs no 32-bit code, so only 64-bit mode is tried");
-        codes.retain(|(_, bits)| *bits == Bits::B64);
     }
-    println!("oracle: {cases} cases of {} instructions, ORACLE_SEED={seed}", codes.len());
+    let codes = Codes::new(&only, host_runs_32);
+    assert!(!codes.all.is_empty(), "no instruction starts with {only:?}");
+    println!("oracle: {cases} cases of {} instructions, ORACLE_SEED={seed}", codes.all.len());
     let mut failures = Vec::new();
-    let (mut run, mut faulted) = (0, 0);
+    let (mut run, mut insns, mut faulted) = (0, 0, 0);
     for index in 0..cases {
-        let (code, bits) = codes[(index % codes.len() as u64) as usize];
+        let (code, bits) = codes.all[(index % codes.all.len() as u64) as usize];
         let mut rng = rng::Rng::new(seed, index);
         // Some encodings are dead ends; the next throw of the same dice is as good.
-        let Some((case, insn)) = (0..100).find_map(|_| generate::generate(code, bits, &mut rng)) else {
+        let Some(mut trial) = (0..100).find_map(|_| generate::generate(code, bits, &mut rng)) else {
             continue;
         };
-        if compare::result_is_undefined(&insn, &case) {
+        if compare::result_is_undefined(&trial.insns[0], &trial.case) {
             continue;
         }
+        if rng.below(SEQUENCES) == 0 && !all_flags {
+            generate::extend(&mut trial, codes.of(bits), &mut rng);
+        }
         run += 1;
-        let verdict = machines.try_case(&insn, &case, all_flags);
+        insns += trial.insns.len();
+        let verdict = machines.run(&trial, all_flags);
         faulted += u64::from(verdict.faulted);
         if !verdict.differences.is_empty() && failures.iter().all(|(seen, _)| *seen != (code, bits)) {
-            failures.push(((code, bits), machines.explain(index, &insn, &case, all_flags)));
+            failures.push(((code, bits), machines.explain(index, &trial, all_flags)));
             if failures.len() >= FAILURES_MAX {
                 break;
             }
         }
     }
-    println!("oracle: {run} cases run, {faulted} of them to a fault");
+    println!("oracle: {run} cases of {insns} instructions run, {faulted} of them to a fault");
     let told: String = failures.iter().map(|(_, text)| text.as_str()).collect();
     assert!(failures.is_empty(), "ORACLE_SEED={seed}\n{told}");
     assert!(!only.is_empty() || run >= cases - cases / 50, "too many dead ends: {run} of {cases}");
-}
-
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-#[test]
-fn instructions_do_what_the_host_does() {
-    println!("oracle: skipped, the host is not x86-64 Linux");
 }

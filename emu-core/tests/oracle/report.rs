@@ -1,10 +1,10 @@
 //! Both processors side by side; a failing case made small and told.
 
-use crate::case::{Bits, CODE, Case, Outcome, State, WRITABLE_LEN, X87State};
+use crate::case::{BREAKPOINT, Bits, CODE, Case, Outcome, State, Trial, WRITABLE_LEN, X87State};
 use crate::compare::differences;
 use crate::guest::Guest;
 use crate::native::Native;
-use iced_x86::{FastFormatter, Instruction};
+use iced_x86::FastFormatter;
 use std::fmt::Write;
 
 /// The host's processor and ours.
@@ -40,24 +40,24 @@ impl Machines {
             x87: X87State::INIT,
         };
         let case = Case { bits, state, code: vec![NOP], memory: vec![0; WRITABLE_LEN] };
-        self.native.run(&case).vector == 3
+        self.native.run(&case).vector == BREAKPOINT
     }
 
-    /// Runs a case on both.
-    pub(crate) fn try_case(&mut self, insn: &Instruction, case: &Case, all_flags: bool) -> Verdict {
-        let host = self.native.run(case);
-        let ours = self.guest.run(case);
-        let differences = differences(insn, case.bits, &host, &ours, all_flags);
-        Verdict { faulted: host.vector != 3, differences, host }
+    /// Runs a trial on both.
+    pub(crate) fn run(&mut self, trial: &Trial, all_flags: bool) -> Verdict {
+        let host = self.native.run(&trial.case);
+        let ours = self.guest.run(&trial.case);
+        let differences = differences(trial, &host, &ours, all_flags);
+        Verdict { faulted: host.vector != BREAKPOINT, differences, host }
     }
 
-    /// A failing case, made as simple as it can be while it still fails.
-    pub(crate) fn explain(&mut self, index: u64, insn: &Instruction, case: &Case, all_flags: bool) -> String {
-        let mut small = case.clone();
+    /// A failing trial, made as simple as it can be while it still fails.
+    pub(crate) fn explain(&mut self, index: u64, trial: &Trial, all_flags: bool) -> String {
+        let mut small = trial.clone();
         let mut keep = |change: &dyn Fn(&mut Case), machines: &mut Self| {
             let mut simpler = small.clone();
-            change(&mut simpler);
-            if !machines.try_case(insn, &simpler, all_flags).differences.is_empty() {
+            change(&mut simpler.case);
+            if !machines.run(&simpler, all_flags).differences.is_empty() {
                 small = simpler;
             }
         };
@@ -65,20 +65,35 @@ impl Machines {
         keep(&|case| case.state.rflags = 0x202, self);
         for n in 0..16 {
             // A branch must not be led into its own bytes, and RSP stays in the sandbox.
-            if n != 4 && insn.flow_control() == iced_x86::FlowControl::Next {
+            if n != 4 && trial.insns[0].flow_control() == iced_x86::FlowControl::Next {
                 keep(&|case| case.state.gprs[n] = 0, self);
             }
         }
-        let verdict = self.try_case(insn, &small, all_flags);
-        tell(index, insn, &small, &verdict)
+        while small.insns.len() > 1 {
+            let mut shorter = small.clone();
+            let last = shorter.insns.pop().map_or(0, |insn| insn.len());
+            shorter.undefined.pop();
+            shorter.case.code.truncate(shorter.case.code.len() - last);
+            if self.run(&shorter, all_flags).differences.is_empty() {
+                break;
+            }
+            small = shorter;
+        }
+        let verdict = self.run(&small, all_flags);
+        tell(index, &small, &verdict)
     }
 }
 
-fn tell(index: u64, insn: &Instruction, case: &Case, verdict: &Verdict) -> String {
-    let mut assembly = String::new();
-    FastFormatter::new().format(insn, &mut assembly);
-    let mut text =
-        format!("case {index}: {assembly}    {:?} in {:?}    {:02x?}\n", insn.code(), case.bits, case.code);
+fn tell(index: u64, trial: &Trial, verdict: &Verdict) -> String {
+    let case = &trial.case;
+    let mut text = format!("case {index} in {:?}\n", case.bits);
+    for insn in &trial.insns {
+        let mut assembly = String::new();
+        FastFormatter::new().format(insn, &mut assembly);
+        let at = (insn.ip() - case.state.rip) as usize;
+        let bytes = &case.code[at..at + insn.len()];
+        let _ = writeln!(text, "  {assembly}    {:?} {bytes:02x?}", insn.code());
+    }
     let state = &case.state;
     let _ = writeln!(text, "  rip {:#x} rflags {:#x}", state.rip, state.rflags);
     let x87 = &state.x87;

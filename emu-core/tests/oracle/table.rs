@@ -1,4 +1,4 @@
-//! Which instructions are tried: everything of a few CPUID features that runs in 64-bit mode at CPL 3, less what is listed.
+//! Which instructions are tried: everything of a few CPUID features that runs at CPL 3, less what is listed.
 
 use crate::case::Bits;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic, OpCodeOperandKind};
@@ -46,59 +46,72 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::FPU387,
 ];
 
-/// Left out: the kernel would answer, or what the host does depends on more than a case says.
-const LEFT_OUT: &[Mnemonic] = &[
-    // Traps and far transfers into the host's kernel and its other segments.
-    Mnemonic::Int,
-    Mnemonic::Int1,
-    Mnemonic::Int3,
-    Mnemonic::Iret,
-    Mnemonic::Iretd,
-    Mnemonic::Iretq,
-    Mnemonic::Retf,
-    Mnemonic::Lss,
-    Mnemonic::Lfs,
-    Mnemonic::Lgs,
-    Mnemonic::Lds,
-    Mnemonic::Les,
-    Mnemonic::Syscall,
-    // May set TF and NT.
-    Mnemonic::Popf,
-    Mnemonic::Popfd,
-    Mnemonic::Popfq,
-    // Show the host's descriptor tables and machine state.
-    Mnemonic::Lar,
-    Mnemonic::Lsl,
-    Mnemonic::Verr,
-    Mnemonic::Verw,
-    Mnemonic::Sldt,
-    Mnemonic::Str,
-    Mnemonic::Sgdt,
-    Mnemonic::Sidt,
-    Mnemonic::Smsw,
-    // The system's, and what it has chosen.
-    Mnemonic::Xgetbv,
-    Mnemonic::Xsetbv,
-    // Each processor has approximations of its own.
-    Mnemonic::Rcpps,
-    Mnemonic::Rcpss,
-    Mnemonic::Rsqrtps,
-    Mnemonic::Rsqrtss,
-    Mnemonic::Vrcpps,
-    Mnemonic::Vrcpss,
-    Mnemonic::Vrsqrtps,
-    Mnemonic::Vrsqrtss,
-    // Processors disagree on the length of their operands.
-    Mnemonic::Ud0,
-    Mnemonic::Ud1,
+/// Left out, with the reason and where else they are tested.
+const LEFT_OUT: &[(&str, &[Mnemonic])] = &[
+    (
+        "traps and far transfers into the host's kernel and its other segments: cpu/tests/{calls,far,interrupt,iret,segments}.rs",
+        &[
+            Mnemonic::Int,
+            Mnemonic::Int1,
+            Mnemonic::Int3,
+            Mnemonic::Iret,
+            Mnemonic::Iretd,
+            Mnemonic::Iretq,
+            Mnemonic::Retf,
+            Mnemonic::Lss,
+            Mnemonic::Lfs,
+            Mnemonic::Lgs,
+            Mnemonic::Lds,
+            Mnemonic::Les,
+            Mnemonic::Syscall,
+        ],
+    ),
+    (
+        "may set TF and NT: cpu/tests/{debug,privilege,task}.rs",
+        &[Mnemonic::Popf, Mnemonic::Popfd, Mnemonic::Popfq],
+    ),
+    (
+        "show the host's descriptor tables and machine state: cpu/tests/{privilege,segments}.rs",
+        &[
+            Mnemonic::Lar,
+            Mnemonic::Lsl,
+            Mnemonic::Verr,
+            Mnemonic::Verw,
+            Mnemonic::Sldt,
+            Mnemonic::Str,
+            Mnemonic::Sgdt,
+            Mnemonic::Sidt,
+            Mnemonic::Smsw,
+        ],
+    ),
+    ("what the system has chosen: float_oracle/extended_state.rs", &[Mnemonic::Xgetbv, Mnemonic::Xsetbv]),
+    (
+        "each processor has approximations of its own: cpu/softfloat/tests.rs",
+        &[
+            Mnemonic::Rcpps,
+            Mnemonic::Rcpss,
+            Mnemonic::Rsqrtps,
+            Mnemonic::Rsqrtss,
+            Mnemonic::Vrcpps,
+            Mnemonic::Vrcpss,
+            Mnemonic::Vrsqrtps,
+            Mnemonic::Vrsqrtss,
+        ],
+    ),
+    (
+        "processors disagree on the length of their operands: undefined by definition",
+        &[Mnemonic::Ud0, Mnemonic::Ud1],
+    ),
 ];
 
 /// The codes to try on this host.
 pub(crate) fn codes(bits: Bits) -> Vec<Code> {
-    Code::values().filter(|code| wanted(*code, bits)).collect()
+    let host_runs = |code: &Code| code.cpuid_features().iter().all(|feature| host_has(*feature));
+    Code::values().filter(|code| is_tried(*code, bits) && host_runs(code)).collect()
 }
 
-fn wanted(code: Code, bits: Bits) -> bool {
+/// Whether a code is tried in a mode, on a host that has it.
+pub(crate) fn is_tried(code: Code, bits: Bits) -> bool {
     let op = code.op_code();
     op.is_instruction()
         && matches!(op.encoding(), EncodingKind::Legacy | EncodingKind::VEX)
@@ -108,19 +121,31 @@ fn wanted(code: Code, bits: Bits) -> bool {
         }
         && op.decoder_option() == 0
         && !op.fwait()
-        && code.cpuid_features().iter().all(|feature| FEATURES.contains(feature))
-        && code.cpuid_features().iter().all(|feature| host_has(*feature))
-        && !LEFT_OUT.contains(&code.mnemonic())
-        && !(code.is_call_far_indirect() || code.is_jmp_far_indirect())
-        && !(code.is_call_far() || code.is_jmp_far())
-        && !loads_segment(code)
-        // Without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing.
-        && !matches!(
-            code,
-            Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D | Code::Reservednop_rm64_r64_0F0D
-        )
-        // AMD's processors read four bytes.
-        && code != Code::Movsxd_r16_rm16
+        && why_not(code).is_none()
+}
+
+/// Why a code is not tried at all.
+pub(crate) fn why_not(code: Code) -> Option<&'static str> {
+    let listed = LEFT_OUT.iter().find(|(_, mnemonics)| mnemonics.contains(&code.mnemonic()));
+    let is_far = code.is_call_far_indirect()
+        || code.is_jmp_far_indirect()
+        || code.is_call_far()
+        || code.is_jmp_far()
+        || loads_segment(code);
+    match code {
+        _ if listed.is_some() => listed.map(|(reason, _)| *reason),
+        _ if is_far => Some(LEFT_OUT[0].0),
+        _ if !code.cpuid_features().iter().all(|feature| FEATURES.contains(feature)) => {
+            Some("the system's, or not the same twice: cpu/tests")
+        }
+        Code::Reservednop_rm16_r16_0F0D
+        | Code::Reservednop_rm32_r32_0F0D
+        | Code::Reservednop_rm64_r64_0F0D => {
+            Some("without memory AMD's processors refuse 0F 0D, PREFETCHW, for which Intel's do nothing")
+        }
+        Code::Movsxd_r16_rm16 => Some("AMD's processors read four bytes"),
+        _ => None,
+    }
 }
 
 /// MOV and POP to a segment register would change what the host's own code stands on.
@@ -132,7 +157,6 @@ fn loads_segment(code: Code) -> bool {
     op.op_count() > 0 && (kind == seg_reg || code.mnemonic() == Mnemonic::Pop && named)
 }
 
-#[cfg(target_arch = "x86_64")]
 fn host_has(feature: CpuidFeature) -> bool {
     match feature {
         CpuidFeature::MOVBE => is_x86_feature_detected!("movbe"),

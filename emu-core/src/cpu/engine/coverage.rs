@@ -4,7 +4,7 @@
 use super::block::ModeKey;
 use super::specialise::implemented;
 use crate::cpu::system::CpuidModel;
-use iced_x86::{Code, CpuidFeature as Feature, Decoder, DecoderOptions, EncodingKind, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions, EncodingKind, Mnemonic};
 use std::collections::BTreeMap;
 
 /// What is #UD by definition.
@@ -83,16 +83,13 @@ fn all_of<'a>(
 #[test]
 fn cpuid_announces_only_what_is_implemented_in_full() {
     let model = CpuidModel::default();
-    let is_announced = |feature: &Feature| {
-        CpuidModel::name_of(*feature).is_some_and(|name| name.is_empty() || model.has(name))
-    };
     let mut missing = Vec::new();
     for (size, bits) in [16, 32, 64].into_iter().enumerate() {
         let codes = codes(bits);
         assert!(codes.len() > 1000, "the maps of {bits}-bit code were walked");
         for (code, bytes) in codes.into_values() {
             let insn = Decoder::new(bits, &bytes, DecoderOptions::NONE).decode();
-            let announced = code.cpuid_features().iter().all(is_announced) && !is_undefined(code);
+            let announced = model.announces(code) && !is_undefined(code);
             if announced && !implemented(&insn, ModeKey(size as u8)) {
                 missing.push(format!("{code:?} in {bits}-bit code, {bytes:02x?}"));
             }

@@ -189,6 +189,14 @@ impl CpuidModel {
                 || needed().any(|(_, base)| self.is_hidden(base)))
     }
 
+    /// Whether an instruction is of announced features only.
+    #[must_use]
+    pub fn announces(&self, code: Code) -> bool {
+        code.cpuid_features()
+            .iter()
+            .all(|f| Self::name_of(*f).is_some_and(|name| name.is_empty() || self.has(name)))
+    }
+
     /// Whether an instruction belongs to a feature that is hidden.
     pub(crate) fn lacks(&self, code: Code) -> bool {
         !self.hide.is_empty()
