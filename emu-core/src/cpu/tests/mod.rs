@@ -16,6 +16,7 @@ mod privilege;
 mod segments;
 mod task;
 mod tlb;
+mod undefined;
 mod wakeup;
 
 use super::control::cr0;
