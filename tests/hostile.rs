@@ -71,6 +71,56 @@ fn an_exception_without_an_idt_is_a_triple_fault() {
     assert_eq!(outcome.events(|event| matches!(event, TraceEvent::CpuShutdown { .. })).len(), 1);
 }
 
+/// A 64-bit guest whose handler of invalid opcodes is one, on a stack of its own that never runs out.
+fn endless_fault() -> Vec<u8> {
+    use iced_x86::code_asm::{CodeAssembler, ax, ptr};
+    const AT: u64 = 0x10_0000;
+    const TABLES: u64 = AT + 0x100;
+    let [gdt, idt, tss, gdtr, idtr] = [0, 0x100, 0x200, 0x280, 0x290].map(|offset| TABLES + offset);
+    let mut a = CodeAssembler::new(64).unwrap();
+    let mut handler = a.create_label();
+    a.lgdt(ptr(gdtr)).unwrap();
+    a.lidt(ptr(idtr)).unwrap();
+    a.mov(ax, 0x20).unwrap();
+    a.ltr(ax).unwrap();
+    a.set_label(&mut handler).unwrap();
+    a.ud2().unwrap();
+    let mut image = a.assemble(AT).unwrap();
+    let handler = AT + image.len() as u64 - 2;
+    image.resize(0x400, 0);
+    let mut put = |at: u64, bytes: &[u8]| {
+        image[(at - AT) as usize..][..bytes.len()].copy_from_slice(bytes);
+    };
+    let table = |base: u64, limit: u16| [&limit.to_le_bytes()[..], &base.to_le_bytes()].concat();
+    put(gdtr, &table(gdt, 0x2f));
+    put(idtr, &table(idt, 0x6f));
+    put(gdt + 0x10, &0x00af_9b00_0000_ffff_u64.to_le_bytes());
+    put(gdt + 0x20, &(0x0000_8900_0000_0067 | (tss & 0xff_ffff) << 16).to_le_bytes());
+    // The first interrupt stack, and a gate that uses it.
+    put(tss + 0x24, &(TABLES + 0x8000).to_le_bytes());
+    put(idt + 0x60, &(handler & 0xffff | 0x10 << 16 | 0x8e01 << 32 | (handler >> 16) << 48).to_le_bytes());
+    image
+}
+
+#[test]
+fn a_handler_that_cannot_be_executed_ends_the_run() {
+    let folder = folder("livelock");
+    std::fs::write(folder.join("code"), endless_fault()).unwrap();
+    let scenario = Scenario {
+        guest: Guest::Flat { image: "code".into(), at: 0x10_0000, mode: FlatMode::Long },
+        limits: Limits { insns: Some(1_000_000), time: None },
+        base: folder.clone(),
+        ..Scenario::default()
+    };
+    let mut machine = Machine::new(scenario).unwrap();
+    // Where it comes back in between does not matter.
+    let ends: Vec<_> = [Some(3), None, None]
+        .map(|slice| (machine.run(&Goal { slice, ..Goal::default() }), machine.insns()))
+        .into();
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(ends, [(Stop::Slice, 3), (Stop::Livelock, 4), (Stop::Livelock, 4)]);
+}
+
 /// A guest that does nothing but write random words to the registers of the card and of the VT-d unit, then lets it all
 /// happen. The same random words are what rings and tables are made of.
 #[test]

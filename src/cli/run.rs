@@ -264,7 +264,7 @@ impl Session {
             return Ok(FAILED);
         }
         Ok(match stop {
-            Stop::TripleFault => CRASHED,
+            Stop::TripleFault | Stop::Livelock => CRASHED,
             Stop::Limit => LIMIT,
             Stop::Reached => OK,
             _ if self.output.until.is_some() => FAILED,

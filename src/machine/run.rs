@@ -19,6 +19,8 @@ pub enum Stop {
     Idle,
     /// The guest's processor shut down.
     TripleFault,
+    /// The guest's processor only delivers exceptions or interrupts, over and over: no handler can be executed.
+    Livelock,
     /// The goal's position is reached.
     Reached,
     /// The goal's or the scenario's limit is reached.
@@ -39,6 +41,7 @@ impl Stop {
             Self::Reset => "reset".to_owned(),
             Self::Idle => "idle".to_owned(),
             Self::TripleFault => "triple-fault".to_owned(),
+            Self::Livelock => "livelock".to_owned(),
             Self::Reached => "position".to_owned(),
             Self::Limit => "limit".to_owned(),
             Self::Slice => "running".to_owned(),
@@ -96,6 +99,7 @@ impl Machine {
                     }
                 }
                 Exit::Shutdown => return Stop::TripleFault,
+                Exit::Livelock => return Stop::Livelock,
             }
         }
     }

@@ -68,6 +68,8 @@ pub struct CpuState {
     pub tlb: TlbState,
     /// Instructions retired.
     pub insns: u64,
+    /// Exceptions and interrupts delivered since then.
+    pub fruitless: u32,
     /// Virtual time.
     pub now: VirtTime,
 }
@@ -123,6 +125,7 @@ impl Cpu {
             pending_debug: self.pending_debug,
             tlb: self.mmu.state(),
             insns: self.insns(),
+            fruitless: self.engine.fruitless(),
             now: self.now(),
         }
     }
@@ -158,6 +161,7 @@ impl Cpu {
             pending_debug,
             tlb,
             insns,
+            fruitless,
             now,
         } = state;
         self.reset();
@@ -185,7 +189,7 @@ impl Cpu {
         self.nmi_blocked = nmi_blocked;
         self.pending_debug = pending_debug;
         self.set_rflags(rflags);
-        self.engine.restore_position(now, insns);
+        self.engine.restore_position(now, insns, fruitless);
         self.engine.drop_blocks();
         self.update_watches();
         self.update_mode();

@@ -17,8 +17,15 @@ pub(super) struct Position {
     pub(super) ahead_insns: u32,
     /// Their cycles.
     pub(super) ahead_cycles: u32,
+    /// Exceptions and interrupts delivered since an instruction was last retired, and how many were retired then.
+    pub(super) fruitless: u32,
+    retired: u64,
     clock_ps: u64,
 }
+
+/// So many deliveries in a row of which no handler executed an instruction: it won't come to anything any more. Longer
+/// than the time between two ticks of a kernel's timer.
+pub(super) const FRUITLESS_MAX: u32 = 1 << 20;
 
 /// Never charge further ahead than this: keeps sums far from overflow.
 const BUDGET_MAX: u64 = 1 << 40;
@@ -26,7 +33,16 @@ const BUDGET_MAX: u64 = 1 << 40;
 impl Position {
     pub(super) fn new(clock_ps: u64) -> Self {
         let clock_ps = clock_ps.clamp(1, 1_000_000_000);
-        Self { insns: 0, budget: 0, end: VirtTime::ZERO, ahead_insns: 0, ahead_cycles: 0, clock_ps }
+        Self {
+            insns: 0,
+            budget: 0,
+            end: VirtTime::ZERO,
+            ahead_insns: 0,
+            ahead_cycles: 0,
+            fruitless: 0,
+            retired: 0,
+            clock_ps,
+        }
     }
 
     fn now(&self) -> VirtTime {
@@ -71,7 +87,13 @@ impl Engine {
         }
     }
 
-    pub(crate) fn restore_position(&mut self, now: VirtTime, insns: u64) {
+    /// Exceptions and interrupts delivered since an instruction was last retired.
+    pub(crate) fn fruitless(&self) -> u32 {
+        if self.position.retired == self.insns() { self.position.fruitless } else { 0 }
+    }
+
+    pub(crate) fn restore_position(&mut self, now: VirtTime, insns: u64, fruitless: u32) {
+        (self.position.fruitless, self.position.retired) = (fruitless, insns);
         self.position.insns = insns;
         self.position.end = now;
         self.position.budget = 0;
@@ -100,9 +122,12 @@ impl Cpu {
         self.engine.charge(cycles);
     }
 
-    /// Charges the delivery of an exception or interrupt.
+    /// Charges and counts the delivery of an exception or interrupt.
     pub(crate) fn charge_delivery(&mut self) {
         self.engine.charge(i64::from(self.config.cost.delivery));
+        let fruitless = self.engine.fruitless();
+        self.engine.position.fruitless = fruitless.saturating_add(1);
+        self.engine.position.retired = self.engine.insns();
     }
 
     /// A device register was accessed: time has passed, and the machine must look at what the device did before the next

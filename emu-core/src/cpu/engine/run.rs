@@ -1,6 +1,7 @@
 //! The run loop: between blocks it looks at deadlines, interrupts and traps, then runs a chain of blocks or one step.
 
 use super::dispatch;
+use super::position::FRUITLESS_MAX;
 use crate::cpu::flags::bit;
 use crate::cpu::system::SINGLE_STEP;
 use crate::cpu::{Activity, Attention, Cpu, CpuBus, Shadow};
@@ -19,6 +20,8 @@ pub enum Exit {
     Halted,
     /// Triple fault.
     Shutdown,
+    /// Exceptions or interrupts are delivered over and over, and no handler's first instruction can be executed.
+    Livelock,
 }
 
 /// IA32_APIC_BASE, and its flag of the bootstrap processor (SDM vol. 3A, figure 11-5).
@@ -44,6 +47,9 @@ impl Cpu {
             }
             if let Some(exit) = self.between_instructions(bus) {
                 return exit;
+            }
+            if self.engine.position.fruitless >= FRUITLESS_MAX && self.engine.fruitless() >= FRUITLESS_MAX {
+                return Exit::Livelock;
             }
             if self.engine.position.budget <= 0 {
                 if self.now() >= deadline {

@@ -82,9 +82,11 @@ fn execute(cpu: &mut Cpu, bus: &mut FlatBus, insns: u64) {
     while cpu.insns() < limit {
         match cpu.run(bus, VirtTime(u64::MAX), limit) {
             super::Exit::Device => {}
-            super::Exit::Deadline | super::Exit::InsnLimit | super::Exit::Halted | super::Exit::Shutdown => {
-                break;
-            }
+            super::Exit::Deadline
+            | super::Exit::InsnLimit
+            | super::Exit::Halted
+            | super::Exit::Shutdown
+            | super::Exit::Livelock => break,
         }
     }
 }
