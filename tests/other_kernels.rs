@@ -8,7 +8,7 @@ use common::Buffer;
 use emu_net::read_capture;
 use etherparse::{SlicedPacket, TransportSlice};
 use glassbox::machine::{Goal, Machine, Stop};
-use glassbox::scenario::Scenario;
+use glassbox::scenario::{Guest, Scenario};
 
 /// Instructions between looks at what came out.
 const SLICE: u64 = 4_000_000;
@@ -25,19 +25,23 @@ impl Run {
     fn new(scenario: &str) -> Self {
         let mut scenario = Scenario::load(scenario).unwrap();
         scenario.prepare(|_| ()).unwrap();
+        Self::of(scenario)
+    }
+
+    fn of(scenario: Scenario) -> Self {
         let mut machine = Machine::new(scenario).unwrap();
         let capture = Buffer::default();
         machine.capture_to(Box::new(capture.clone())).unwrap();
         Self { machine, capture, serial: String::new() }
     }
 
-    /// Runs until `done`, which sees what was printed and sent.
-    fn until(&mut self, done: impl Fn(&str, &[Vec<u8>]) -> bool) {
+    /// Runs until `done`.
+    fn until(&mut self, done: impl Fn(&Self) -> bool) {
         loop {
             let goal = Goal { slice: Some(SLICE), max_insns: Some(LIMIT), ..Goal::default() };
             let stop = self.machine.run(&goal);
             self.serial.push_str(&String::from_utf8_lossy(&self.machine.take_serial()));
-            if done(&self.serial, &self.frames()) {
+            if done(self) {
                 return;
             }
             assert_eq!(stop, Stop::Slice, "{}\n{}", self.serial, self.machine.show_cpu());
@@ -90,7 +94,7 @@ fn check_checksums(frame: &[u8]) {
 fn ipxe_asks_for_an_address_with_its_own_driver() {
     const DISCOVER: u8 = 1;
     let mut run = Run::new("ipxe");
-    run.until(|_, frames| frames.iter().any(|frame| dhcp_request(frame).is_some()));
+    run.until(|run| run.frames().iter().any(|frame| dhcp_request(frame).is_some()));
     for words in ["Glassbox BIOS", "iPXE initialising devices...ok", "net0: 52:54:00:12:34:56 using 82540em"]
     {
         assert!(run.serial.contains(words), "no `{words}`:\n{}", run.serial);
@@ -111,7 +115,7 @@ fn ipxe_asks_for_an_address_with_its_own_driver() {
 fn memtest86_finds_no_error() {
     let mut run = Run::new("memtest");
     // Four of its tests are through: both of addresses, both of moving inversions with fixed patterns.
-    run.until(|serial, _| serial.contains("#4  [Moving inversions"));
+    run.until(|run| run.serial.contains("#4  [Moving inversions"));
     assert!(run.serial.contains("Memtest86+ v"), "{}", run.serial);
     assert!(run.serial.contains("Errors: 0 "), "{}", run.serial);
     let screen = run.machine.show_screen();
@@ -119,4 +123,27 @@ fn memtest86_finds_no_error() {
     assert!(screen.lines().any(|row| row.ends_with("Errors: 0")), "{screen}");
     let counted: Vec<_> = run.serial.split("Errors: ").skip(1).map(|rest| rest.as_bytes()[0]).collect();
     assert!(counted.iter().all(|digit| *digit == b'0'), "{counted:?}");
+}
+
+#[test]
+#[ignore = "needs apt and the network"]
+fn linux_starts_in_real_mode_if_it_has_no_other_entry() {
+    // XLF_KERNEL_64 of `xloadflags` (boot.rst).
+    const XLOADFLAGS: usize = 0x236;
+    const KERNEL_64: u8 = 1;
+    let mut scenario = Scenario::load("debian").unwrap();
+    scenario.prepare(|_| ()).unwrap();
+    let Guest::Kernel { kernel, initrd } = &mut scenario.guest else { panic!("not a kernel") };
+    let mut bytes = std::fs::read(&kernel).unwrap();
+    bytes[XLOADFLAGS] &= !KERNEL_64;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    (*kernel, *initrd) = (file.path().to_owned(), None);
+    scenario.append = "debug".to_owned();
+    let mut run = Run::of(scenario);
+    // Its setup code has asked the BIOS for all there is and has gone through protected mode to the unpacker.
+    run.until(|run| run.machine.show_cpu().contains("64-bit mode"));
+    let screen = run.machine.show_screen();
+    assert!(screen.starts_with("Glassbox BIOS\nearly console in setup code\n"), "{screen}");
+    assert!(screen.contains("Probing EDD (edd=off to disable)... ok\n"), "{screen}");
 }

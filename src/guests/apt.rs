@@ -1,6 +1,6 @@
 //! Packages by name, from the host's own apt: what a metapackage stands for, which version there is, the file itself.
 
-use super::GuestError;
+use super::{GuestError, cache};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,8 +57,7 @@ pub(super) fn download(
     }
     told();
     // Downloaded beside, so that what is in the folder is whole.
-    let partial = folder.join(format!("partial-{}", std::process::id()));
-    std::fs::create_dir_all(&partial).map_err(GuestError::file(&partial))?;
+    let partial = cache::partial_folder(folder)?;
     let downloaded = run(Command::new("apt-get")
         .args(["download", "-q", &format!("{package}={version}")])
         .current_dir(&partial))
