@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 /// The first version with `cmd_line_ptr`: 2.02.
 const VERSION_MIN: u16 = 0x202;
-/// The first with `ext_loader_ver` and so without traps for a loader: 2.03 has `initrd_addr_max`.
+/// The first that says how high a RAM disk may lie.
 const VERSION_INITRD_MAX: u16 = 0x203;
 /// The first that says how long a command line may be.
 const VERSION_CMDLINE_SIZE: u16 = 0x206;
