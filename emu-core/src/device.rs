@@ -76,6 +76,11 @@ impl Env<'_> {
         self.tracer.emit(slot, event)
     }
 
+    /// The same with bytes to keep beside the record.
+    pub fn trace_with(&mut self, slot: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
+        self.tracer.emit_with(slot, event, bytes)
+    }
+
     /// Raises a signal on behalf of the current cause.
     pub fn signal(&mut self, signal: Signal) {
         let cause = self.tracer.cause();
@@ -158,6 +163,11 @@ impl<'a> DeviceCtx<'a> {
     /// Emits a record in the device's name.
     pub fn trace(&mut self, event: TraceEvent) -> RecordId {
         self.env.tracer.emit(self.slot, event)
+    }
+
+    /// The same with bytes to keep beside the record: a frame.
+    pub fn trace_with(&mut self, event: TraceEvent, bytes: &[u8]) -> RecordId {
+        self.env.tracer.emit_with(self.slot, event, bytes)
     }
 
     /// The record on whose behalf the device works now.

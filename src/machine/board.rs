@@ -104,6 +104,14 @@ impl Port<'_> {
     }
 }
 
+/// Bytes of a transfer that the trace keeps: a descriptor whole, of a frame its headers. The frame is there in full with the
+/// record of its arrival.
+const BYTES_TRACED: usize = 64;
+
+fn beginning(moved: &[u8]) -> &[u8] {
+    &moved[..moved.len().min(BYTES_TRACED)]
+}
+
 /// Says that a transfer did not happen, and passes the reason on.
 fn refused(env: &mut Env<'_>, bdf: Bdf, iova: Iova, len: usize, write: bool, fault: DmaFault) -> DmaFault {
     let reason = match fault {
@@ -134,10 +142,8 @@ impl DmaPort for Port<'_> {
             self.mem
                 .read(piece.gpa, part)
                 .map_err(|_| refused(env, bdf, at, piece.len, false, DmaFault::NoMemory))?;
-            env.trace(
-                Slot::Iommu,
-                TraceEvent::DmaRead { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 },
-            );
+            let moved = TraceEvent::DmaRead { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 };
+            env.trace_with(Slot::Iommu, moved, beginning(part));
             took = took.plus(piece.latency);
             done += piece.len;
         }
@@ -169,13 +175,12 @@ impl DmaPort for Port<'_> {
             let piece = self
                 .piece(env, bdf, at, left, true)
                 .map_err(|fault| refused(env, bdf, at, left, true, fault))?;
+            let part = &buf[done..done + piece.len];
             self.mem
-                .write(piece.gpa, &buf[done..done + piece.len])
+                .write(piece.gpa, part)
                 .map_err(|_| refused(env, bdf, at, piece.len, true, DmaFault::NoMemory))?;
-            env.trace(
-                Slot::Iommu,
-                TraceEvent::DmaWrite { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 },
-            );
+            let moved = TraceEvent::DmaWrite { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 };
+            env.trace_with(Slot::Iommu, moved, beginning(part));
             took = took.plus(piece.latency);
             done += piece.len;
         }

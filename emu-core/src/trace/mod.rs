@@ -10,7 +10,7 @@ pub use record::{
     BadAccess, CpuMode, DropReason, FilterRule, Granularity, IommuCache, RecordId, Ring, TraceEvent,
     TraceKind, TraceRecord,
 };
-pub use sink::{RecentSink, SharedLog, TraceSink};
+pub use sink::{Logged, RecentSink, SharedLog, TraceSink};
 
 use crate::slot::Slot;
 use crate::time::VirtTime;
@@ -103,6 +103,11 @@ impl Tracer {
 
     /// Numbers a record of the current cause and hands it to the sink if it is wanted.
     pub fn emit(&mut self, source: Slot, event: TraceEvent) -> RecordId {
+        self.emit_with(source, event, &[])
+    }
+
+    /// The same with bytes that the sink is to keep beside the record, if it wants the record.
+    pub fn emit_with(&mut self, source: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         let id = RecordId(self.state.next_id);
         self.state.next_id += 1;
         if self.mask.has(event.kind())
@@ -116,6 +121,9 @@ impl Tracer {
                 cause: self.cause,
                 event,
             });
+            if !bytes.is_empty() {
+                sink.bytes(bytes);
+            }
         }
         id
     }
@@ -195,6 +203,20 @@ mod tests {
         assert_eq!(ids(TraceMask::ALL), (RecordId(1), 2));
         assert_eq!(ids(TraceMask::NONE), (RecordId(1), 0));
         assert_eq!(ids(TraceMask::NONE.with(TraceKind::Cpu)), (RecordId(1), 1));
+    }
+
+    #[test]
+    fn bytes_stay_with_their_record_and_are_kept_only_with_it() {
+        let log = SharedLog::default();
+        let mut tracer = Tracer::default();
+        tracer.attach(TraceMask::NONE.with(TraceKind::Net), Box::new(log.clone()));
+        tracer.emit_with(Slot::Cpu(0), TraceEvent::CpuHalt { rip: 1 }, &[9]);
+        let frame = tracer.emit_with(Slot::Nic(0), TraceEvent::FrameIn { packet: 0, len: 2 }, &[1, 2]);
+        let filter = TraceEvent::FrameFilter { packet: 0, rule: FilterRule::Broadcast };
+        let filter = tracer.emit(Slot::Nic(0), filter);
+        let logged = log.take_all();
+        assert_eq!((logged.bytes_of(frame), logged.bytes_of(filter)), (&[1u8, 2][..], &[][..]));
+        assert_eq!(logged.records.len(), 2);
     }
 
     #[test]

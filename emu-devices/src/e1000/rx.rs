@@ -121,7 +121,7 @@ impl E1000 {
     pub fn frame_in(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, frame: &[u8]) {
         let before = ctx.cause();
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        let record = ctx.trace(TraceEvent::FrameIn { packet, len });
+        let record = ctx.trace_with(TraceEvent::FrameIn { packet, len }, frame);
         ctx.set_cause(Some(record));
         self.stats.received += 1;
         if self.loops_back() {

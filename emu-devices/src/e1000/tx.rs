@@ -450,14 +450,14 @@ impl E1000 {
         if self.loops_back() {
             let packet = LOOPED | self.stats.looped;
             self.stats.looped += 1;
-            let record = ctx.trace(TraceEvent::FrameIn { packet, len });
+            let record = ctx.trace_with(TraceEvent::FrameIn { packet, len }, &frame.bytes);
             ctx.set_cause(Some(record));
             if !frame.bad_fcs {
                 self.admit(ctx, packet, &frame.bytes);
             }
             ctx.set_cause(frame.cause);
         } else {
-            ctx.trace(TraceEvent::FrameOut { packet: self.stats.sent, len });
+            ctx.trace_with(TraceEvent::FrameOut { packet: self.stats.sent, len }, &frame.bytes);
             self.stats.sent += 1;
             if !frame.bad_fcs {
                 wire.send(ctx.now(), &frame.bytes);
