@@ -27,7 +27,7 @@ pub struct Logged {
 impl Logged {
     /// The record of that number, if it was logged.
     #[must_use]
-    pub fn record(&self, id: RecordId) -> Option<&TraceRecord> {
+    pub fn find(&self, id: RecordId) -> Option<&TraceRecord> {
         self.records.binary_search_by_key(&id, |record| record.id).ok().map(|index| &self.records[index])
     }
 
