@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::machine::{Goal, Machine, Stop, Summary, snapshot};
 use crate::position::Position;
 use crate::scenario::Scenario;
+use crate::view::file::Meta;
 use crate::view::{FileSink, Format, Journey};
 use clap::{Args, ValueEnum};
 use crossbeam_channel::Receiver;
@@ -42,7 +43,8 @@ pub(super) struct Output {
     /// Write what the guest sends to this pcapng file; - is stdout
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
-    /// Write trace records: .jsonl and .json (timeline) by the name's ending, else text; - is stdout
+    /// Write trace records, in the form of the name's ending: .trace (compact, for `glassbox trace`), .jsonl, .json (Perfetto),
+    /// .vcd, .csv, else text; - is stdout
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Only these kinds of records, comma-separated; `help` lists them
@@ -180,10 +182,10 @@ impl Session {
         }
         let mut trace = None;
         if let Some(path) = &output.trace {
-            let (sink, told) = FileSink::new(Format::of(path), create(path)?);
-            machine
-                .tracer()
-                .attach(output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0), Box::new(sink));
+            let mask = output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0);
+            let meta = Meta::new(&machine.scenario().title, mask);
+            let (sink, told) = FileSink::new(Format::of(path), meta, create(path)?);
+            machine.tracer().attach(mask, Box::new(sink));
             trace = Some((path.clone(), told));
         } else if let Some(log) = &log {
             machine.tracer().attach(TraceMask::ALL, Box::new(log.clone()));

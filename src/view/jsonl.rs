@@ -1,11 +1,23 @@
 //! Records as JSON: one object a line, for scripts.
 //!
 //! Keys: `id`, `time_ps`, `insns`, `source`, `kind`, `event`, the event's own fields as they are named in
-//! [`emu_core::trace::TraceEvent`], `text`, and `cause` if there is one.
+//! [`emu_core::trace::TraceEvent`], `text`, `cause` if there is one, and `bytes` of records
+//! that came with some.
 
 use super::text;
 use emu_core::trace::{TraceKind, TraceRecord};
 use serde_json::{Map, Value, json};
+
+/// A record's object with the bytes that it came with, as hexadecimal text.
+#[must_use]
+pub fn object_with(record: &TraceRecord, bytes: &[u8]) -> Value {
+    let mut object = object(record);
+    if let (Value::Object(fields), false) = (&mut object, bytes.is_empty()) {
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        fields.insert("bytes".to_owned(), Value::String(digits));
+    }
+    object
+}
 
 /// A record's object.
 #[must_use]

@@ -1,12 +1,20 @@
-//! How a run is shown: records as text, JSON lines or a timeline, and a packet's journey. Nothing here reaches the
+//! How a run is shown: records in every form that people and tools read, and a packet's journey. Nothing here reaches the
 //! machine.
 
-pub mod chrome;
+mod csv;
+mod export;
+pub mod file;
 pub mod journey;
 pub mod jsonl;
 pub mod names;
+mod perfetto;
 pub mod sink;
 pub mod text;
+mod vcd;
 
+pub use csv::Csv;
+pub use export::{CSV_INTERVAL, Exporter, Format};
 pub use journey::Journey;
-pub use sink::{FileSink, Format};
+pub use perfetto::Perfetto;
+pub use sink::FileSink;
+pub use vcd::Vcd;

@@ -1,7 +1,8 @@
 //! Where `--trace` goes: records are formatted and written by a thread of their own, so that a slow disk or pipe does not
 //! slow the machine more than it must. What the thread does can't reach the machine.
 
-use super::{chrome, jsonl, text};
+use super::export::{CSV_INTERVAL, Exporter, Format};
+use super::file::Meta;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use emu_core::trace::{TraceRecord, TraceSink};
 use std::io::{self, BufWriter, Write};
@@ -11,35 +12,30 @@ use std::thread::JoinHandle;
 const IN_FLIGHT: usize = 64;
 /// Records handed over at a time.
 const BATCH: usize = 1024;
+/// Their bytes at most, but for the last one's.
+const BATCH_BYTES: usize = 1 << 20;
 
-/// How records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// A line of text each.
-    Text,
-    /// A JSON object a line each.
-    JsonLines,
-    /// Chrome's trace-event JSON.
-    Chrome,
+/// Records handed over together, and their bytes.
+#[derive(Debug, Default)]
+struct Batch {
+    records: Vec<TraceRecord>,
+    /// Bytes of records that came with some, one after the other.
+    bytes: Vec<u8>,
+    /// Which record of the batch, and how many bytes.
+    lengths: Vec<(usize, usize)>,
 }
 
-impl Format {
-    /// By a file name's ending: `.jsonl`, `.json`, anything else is text.
-    #[must_use]
-    pub fn of(path: &std::path::Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("jsonl") => Self::JsonLines,
-            Some("json") => Self::Chrome,
-            _ => Self::Text,
-        }
+impl Batch {
+    fn new() -> Self {
+        Self { records: Vec::with_capacity(BATCH), ..Self::default() }
     }
 }
 
 /// A sink that writes to a file or pipe.
 #[derive(Debug)]
 pub struct FileSink {
-    batch: Vec<TraceRecord>,
-    to_writer: Option<Sender<Vec<TraceRecord>>>,
+    batch: Batch,
+    to_writer: Option<Sender<Batch>>,
     writer: Option<JoinHandle<io::Result<()>>>,
     /// Told of the outcome when the run is over.
     outcome: Sender<io::Result<()>>,
@@ -51,12 +47,16 @@ impl FileSink {
         clippy::disallowed_methods,
         reason = "a thread at the edge: it only writes what it is handed, in order"
     )]
-    pub fn new(format: Format, out: Box<dyn Write + Send>) -> (Self, Receiver<io::Result<()>>) {
+    pub fn new(
+        format: Format,
+        meta: Meta,
+        out: Box<dyn Write + Send>,
+    ) -> (Self, Receiver<io::Result<()>>) {
         let (to_writer, batches) = bounded(IN_FLIGHT);
         let (outcome, told) = bounded(1);
-        let writer = std::thread::spawn(move || write_all(format, &batches, BufWriter::new(out)));
+        let writer = std::thread::spawn(move || write_all(format, &meta, &batches, BufWriter::new(out)));
         let sink = Self {
-            batch: Vec::with_capacity(BATCH),
+            batch: Batch::new(),
             to_writer: Some(to_writer),
             writer: Some(writer),
             outcome,
@@ -65,7 +65,7 @@ impl FileSink {
     }
 
     fn hand_over(&mut self) {
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let batch = std::mem::replace(&mut self.batch, Batch::new());
         if let Some(to_writer) = &self.to_writer {
             // The writer is gone only after an error, which `finish` reports.
             let _ = to_writer.send(batch);
@@ -75,10 +75,16 @@ impl FileSink {
 
 impl TraceSink for FileSink {
     fn record(&mut self, record: &TraceRecord) {
-        self.batch.push(*record);
-        if self.batch.len() == BATCH {
+        if self.batch.records.len() == BATCH || self.batch.bytes.len() >= BATCH_BYTES {
             self.hand_over();
         }
+        self.batch.records.push(*record);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let Some(at) = self.batch.records.len().checked_sub(1) else { return };
+        self.batch.bytes.extend_from_slice(bytes);
+        self.batch.lengths.push((at, bytes.len()));
     }
 
     fn finish(&mut self) {
@@ -100,29 +106,18 @@ impl Drop for FileSink {
     }
 }
 
-fn write_all(format: Format, batches: &Receiver<Vec<TraceRecord>>, mut out: impl Write) -> io::Result<()> {
-    if format == Format::Chrome {
-        out.write_all(chrome::HEAD.as_bytes())?;
-    }
-    let mut first = true;
-    for record in batches.iter().flatten() {
-        match format {
-            Format::Text => writeln!(out, "{}", text::line(&record))?,
-            Format::JsonLines => writeln!(out, "{}", jsonl::object(&record))?,
-            Format::Chrome => {
-                for event in chrome::events(&record) {
-                    if !std::mem::take(&mut first) {
-                        out.write_all(b",\n")?;
-                    }
-                    write!(out, "{event}")?;
-                }
-            }
+fn write_all(format: Format, meta: &Meta, batches: &Receiver<Batch>, out: impl Write) -> io::Result<()> {
+    let mut exporter = Exporter::begin(format, meta, CSV_INTERVAL, out)?;
+    for batch in batches {
+        let (mut lengths, mut bytes) = (batch.lengths.iter().peekable(), &batch.bytes[..]);
+        for (at, record) in batch.records.iter().enumerate() {
+            let len = lengths.next_if(|(of, _)| *of == at).map_or(0, |(_, len)| *len);
+            let (own, rest) = bytes.split_at(len);
+            bytes = rest;
+            exporter.record(record, own)?;
         }
     }
-    if format == Format::Chrome {
-        out.write_all(chrome::TAIL.as_bytes())?;
-    }
-    out.flush()
+    exporter.finish()
 }
 
 #[cfg(test)]
@@ -148,7 +143,7 @@ mod tests {
 
     fn written(format: Format, records: u64) -> String {
         let out = Shared::default();
-        let (mut sink, told) = FileSink::new(format, Box::new(out.clone()));
+        let (mut sink, told) = FileSink::new(format, Meta::default(), Box::new(out.clone()));
         for id in 0..records {
             let event = TraceEvent::FrameIn { packet: id, len: 60 };
             let cause = id.checked_sub(1).map(RecordId);
@@ -175,7 +170,7 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(value["event"], "FrameIn");
         }
-        let timeline: serde_json::Value = serde_json::from_str(&written(Format::Chrome, 5)).unwrap();
-        assert_eq!(timeline["traceEvents"].as_array().map(Vec::len), Some(14));
+        let timeline: serde_json::Value = serde_json::from_str(&written(Format::Perfetto, 5)).unwrap();
+        assert_eq!(timeline["traceEvents"].as_array().map(Vec::len), Some(16), "a process, a track with its place, 5 slices, 4 arrows");
     }
 }
