@@ -7,6 +7,7 @@ mod overrides;
 mod progress;
 mod restore;
 mod run;
+mod trace;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand};
@@ -48,6 +49,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show one packet's way, step by step, each with its time and cause
     Journey(journey::JourneyArgs),
+    /// Filter, count and convert a trace file
+    Trace(trace::TraceArgs),
     /// Look into a snapshot
     Inspect(inspect::InspectArgs),
     /// Make a guest from a distribution's packages
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         None => run::demo(args.demo),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Journey(args)) => journey::journey(&args),
+        Some(Command::Trace(args)) => trace::trace(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Guest(args)) => guest::guest(&args),
         Some(Command::Restore(args)) => restore::restore(args),

@@ -95,7 +95,7 @@ enum SummaryForm {
 
 /// `--trace-kinds`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kinds(TraceMask);
+pub(super) struct Kinds(pub(super) TraceMask);
 
 impl FromStr for Kinds {
     type Err = String;
@@ -282,7 +282,7 @@ impl Session {
 }
 
 /// A file to write, or stdout for `-`.
-fn create(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
+pub(super) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdout()));
     }

@@ -206,7 +206,8 @@ impl Parser<'_> {
         if self.depth > DEPTH_MAX {
             return Err(self.refuse("nested too deeply"));
         }
-        let result = if self.takes("not") || (!self.rest().trim_start().starts_with("!=") && self.takes("!")) {
+        let result = if self.takes("not") || (!self.rest().trim_start().starts_with("!=") && self.takes("!"))
+        {
             self.one().map(|inner| Expression::Not(Box::new(inner)))
         } else if self.takes("(") {
             let inner = self.either()?;
@@ -273,7 +274,11 @@ mod tests {
             "id": 12, "time_ps": 20_000_000_000u64, "source": "e1000.0", "event": "LapicAccept", "write": false,
             "interrupt": {"vector": 80}, "raw": [1, 2], "text": "a frame for 00:02.0",
         }));
-        assert_eq!(expression.parse::<Expression>().map(|parsed| parsed.holds(&fields)), Ok(want), "{expression}");
+        assert_eq!(
+            expression.parse::<Expression>().map(|parsed| parsed.holds(&fields)),
+            Ok(want),
+            "{expression}"
+        );
     }
 
     #[test]

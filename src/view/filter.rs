@@ -2,10 +2,10 @@
 
 use super::expression::{Expression, Fields};
 use super::file::BlockIndex;
-use super::journey::Follower;
 use super::jsonl;
 use crate::position::Position;
-use emu_core::trace::{TraceEvent, TraceMask, TraceRecord};
+use emu_core::trace::{RecordId, TraceEvent, TraceMask, TraceRecord};
+use std::collections::BTreeSet;
 
 /// Conditions that a record must all meet.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Filter {
     pub vector: Option<u64>,
     /// A condition on its fields.
     pub condition: Option<Expression>,
-    /// Belongs to a packet's journey.
-    pub follower: Option<Follower>,
+    /// One of these: a packet's journey.
+    pub only: Option<BTreeSet<RecordId>>,
 }
 
 impl Default for Filter {
@@ -38,20 +38,9 @@ impl Default for Filter {
             domain: None,
             vector: None,
             condition: None,
-            follower: None,
+            only: None,
         }
     }
-}
-
-/// Where a record lies with respect to a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Before it.
-    Before,
-    /// In it.
-    Within,
-    /// Past its end: nothing that follows is wanted.
-    Past,
 }
 
 /// Says of one record after the other whether it is wanted.
@@ -87,7 +76,11 @@ impl Filter {
         };
         // A packet's position is a record of one kind, whatever kinds are wanted.
         let marked = [&self.from, &self.to].iter().any(|at| matches!(at, Some(Position::Packet(_))));
-        !early && !late && (marked || self.follower.is_some() || block.has(self.kinds))
+        let apart = self
+            .only
+            .as_ref()
+            .is_some_and(|only| only.range(RecordId(block.ids.0)..=RecordId(block.ids.1)).next().is_none());
+        !early && !late && (marked || !apart && block.has(self.kinds))
     }
 
     fn meets(&self, record: &TraceRecord) -> bool {
@@ -100,7 +93,8 @@ impl Filter {
                     })
             })
         };
-        if !self.kinds.has(record.event.kind()) || !(self.sources.is_empty() || source()) {
+        let only = self.only.as_ref().is_none_or(|only| only.contains(&record.id));
+        if !only || !self.kinds.has(record.event.kind()) || !(self.sources.is_empty() || source()) {
             return false;
         }
         if self.domain.is_none() && self.vector.is_none() && self.condition.is_none() {

@@ -3,7 +3,9 @@
 
 mod csv;
 mod export;
+pub mod expression;
 pub mod file;
+pub mod filter;
 pub mod journey;
 pub mod jsonl;
 pub mod names;

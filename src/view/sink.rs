@@ -47,20 +47,11 @@ impl FileSink {
         clippy::disallowed_methods,
         reason = "a thread at the edge: it only writes what it is handed, in order"
     )]
-    pub fn new(
-        format: Format,
-        meta: Meta,
-        out: Box<dyn Write + Send>,
-    ) -> (Self, Receiver<io::Result<()>>) {
+    pub fn new(format: Format, meta: Meta, out: Box<dyn Write + Send>) -> (Self, Receiver<io::Result<()>>) {
         let (to_writer, batches) = bounded(IN_FLIGHT);
         let (outcome, told) = bounded(1);
         let writer = std::thread::spawn(move || write_all(format, &meta, &batches, BufWriter::new(out)));
-        let sink = Self {
-            batch: Batch::new(),
-            to_writer: Some(to_writer),
-            writer: Some(writer),
-            outcome,
-        };
+        let sink = Self { batch: Batch::new(), to_writer: Some(to_writer), writer: Some(writer), outcome };
         (sink, told)
     }
 
@@ -171,6 +162,10 @@ mod tests {
             assert_eq!(value["event"], "FrameIn");
         }
         let timeline: serde_json::Value = serde_json::from_str(&written(Format::Perfetto, 5)).unwrap();
-        assert_eq!(timeline["traceEvents"].as_array().map(Vec::len), Some(16), "a process, a track with its place, 5 slices, 4 arrows");
+        assert_eq!(
+            timeline["traceEvents"].as_array().map(Vec::len),
+            Some(16),
+            "a process, a track with its place, 5 slices, 4 arrows"
+        );
     }
 }

@@ -50,18 +50,8 @@ const SIGNALS: [(&str, &[(Signal, &str, u16)]); 6] = [
             (Signal::PicIntr, "pic_intr", 1),
         ],
     ),
-    (
-        "lapic0",
-        &[(Signal::Irr, "irr", VECTORS), (Signal::Isr, "isr", VECTORS), (Signal::Tpr, "tpr", 8)],
-    ),
-    (
-        "cpu0",
-        &[
-            (Signal::Vector, "vector", 8),
-            (Signal::Halted, "halted", 1),
-            (Signal::Mode, "mode", 3),
-        ],
-    ),
+    ("lapic0", &[(Signal::Irr, "irr", VECTORS), (Signal::Isr, "isr", VECTORS), (Signal::Tpr, "tpr", 8)]),
+    ("cpu0", &[(Signal::Vector, "vector", 8), (Signal::Halted, "halted", 1), (Signal::Mode, "mode", 3)]),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

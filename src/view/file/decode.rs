@@ -204,7 +204,10 @@ impl<'d> de::Deserializer<'d> for &mut Decoder<'d> {
 
     fn deserialize_char<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         let code = u32::try_from(self.number()?).ok().and_then(char::from_u32);
-        code.map_or_else(|| refuse("it holds a character that does not exist"), |code| visitor.visit_char(code))
+        code.map_or_else(
+            || refuse("it holds a character that does not exist"),
+            |code| visitor.visit_char(code),
+        )
     }
 
     fn deserialize_option<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, Unreadable> {

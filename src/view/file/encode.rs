@@ -115,9 +115,8 @@ impl<'a> Encoder<'a> {
     /// Writes the number of a shape. `Some` if it was not in the dictionary before.
     fn shape(&mut self, of: &'static str, index: u32, variant: &'static str) -> Option<u32> {
         let known = self.dictionary.find(of, index);
-        let at = known.unwrap_or_else(|| {
-            self.dictionary.add(index, Shape { of, variant, fields: Vec::new() })
-        });
+        let at =
+            known.unwrap_or_else(|| self.dictionary.add(index, Shape { of, variant, fields: Vec::new() }));
         number(self.out, u64::from(at));
         known.is_none().then_some(at)
     }

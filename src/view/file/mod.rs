@@ -64,6 +64,13 @@ impl Meta {
         }
     }
 
+    /// The kinds, as a mask; those that this version does not know are left out.
+    #[must_use]
+    pub fn mask(&self) -> TraceMask {
+        let known = TraceKind::ALL.iter().filter(|(_, name, _)| self.kinds.iter().any(|kind| kind == name));
+        known.fold(TraceMask::NONE, |mask, (kind, ..)| mask.with(*kind))
+    }
+
     /// Whether every kind was written, as a journey needs.
     #[must_use]
     pub fn is_whole(&self) -> bool {

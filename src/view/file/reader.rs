@@ -149,7 +149,10 @@ impl<R: Read + Seek> TraceFile<R> {
     pub fn block(&mut self, at: usize) -> io::Result<Vec<Item>> {
         let Some(block) = self.blocks.get(at) else { return Ok(Vec::new()) };
         let damaged = |why: &dyn std::fmt::Display| {
-            invalid(format!("the block of records #{} to #{} is damaged: {why}", block.index.ids.0, block.index.ids.1))
+            invalid(format!(
+                "the block of records #{} to #{} is damaged: {why}",
+                block.index.ids.0, block.index.ids.1
+            ))
         };
         let mut body = vec![0; block.len as usize];
         self.input.seek(SeekFrom::Start(block.body))?;
@@ -159,15 +162,27 @@ impl<R: Read + Seek> TraceFile<R> {
         if check.finalize() != block.check {
             return Err(damaged(&"its checksum is wrong"));
         }
-        let raw = lz4_flex::block::decompress(&body, block.index.raw as usize)
-            .map_err(|error| damaged(&error))?;
+        let raw =
+            lz4_flex::block::decompress(&body, block.index.raw as usize).map_err(|error| damaged(&error))?;
         records(&raw, &block.index).map_err(|why| damaged(&why))
     }
 
     /// Everything, in memory.
     pub fn log(&mut self) -> io::Result<Logged> {
+        self.log_from(0)
+    }
+
+    /// The place in [`Self::index`] of the block in which frame `packet` came in.
+    #[must_use]
+    pub fn block_of_packet(&self, packet: u64) -> Option<usize> {
+        self.index()
+            .position(|index| index.packets.is_some_and(|(first, last)| (first..=last).contains(&packet)))
+    }
+
+    /// Everything from a block on, in memory.
+    pub fn log_from(&mut self, first: usize) -> io::Result<Logged> {
         let mut log = Logged::default();
-        for at in 0..self.blocks.len() {
+        for at in first..self.blocks.len() {
             for item in self.block(at)? {
                 log.record(&item.record);
                 if !item.bytes.is_empty() {

@@ -39,7 +39,12 @@ fn events() -> Vec<TraceEvent> {
         },
         TraceEvent::PinLevel { pin: Pin(0), high: true },
         TraceEvent::LapicAccept { interrupt },
-        TraceEvent::CpuException { vector: 14, error: Some(2), rip: 0xffff_ffff_8100_0000, address: Some(Lin(8)) },
+        TraceEvent::CpuException {
+            vector: 14,
+            error: Some(2),
+            rip: 0xffff_ffff_8100_0000,
+            address: Some(Lin(8)),
+        },
         TraceEvent::CpuException { vector: 6, error: None, rip: 0, address: None },
         TraceEvent::CpuMode { mode: CpuMode::Long64 },
         TraceEvent::MmioRead { offset: 0xc0, width: Width::B4, value: 0x80 },
