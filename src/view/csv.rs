@@ -4,8 +4,11 @@ use emu_core::trace::{TraceEvent, TraceRecord};
 use emu_core::{VirtDuration, VirtTime};
 use std::io::{self, Write};
 
-/// Columns after time and instructions, and what counts in them.
-const COLUMNS: [(&str, fn(&TraceEvent) -> u64); 17] = [
+/// A column: its name, and what a record adds to it.
+type Column = (&'static str, fn(&TraceEvent) -> u64);
+
+/// Columns after time and instructions.
+const COLUMNS: [Column; 17] = [
     ("frames_in", |e| u64::from(matches!(e, TraceEvent::FrameIn { .. }))),
     ("frames_delivered", |e| u64::from(matches!(e, TraceEvent::FrameDelivered { .. }))),
     ("frames_dropped", |e| u64::from(matches!(e, TraceEvent::FrameDrop { .. }))),

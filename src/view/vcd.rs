@@ -10,8 +10,11 @@ use std::io::{self, Write};
 /// Vectors.
 const VECTORS: u16 = 256;
 
-/// Signals by scope: name, width, what it shows. Their order is their index below.
-const SIGNALS: [(&str, &[(Signal, &str, u16)]); 6] = [
+/// A signal, its name and its width.
+type Row = (Signal, &'static str, u16);
+
+/// Signals by scope.
+const SIGNALS: [(&str, &[Row]); 6] = [
     (
         "wire",
         &[

@@ -62,7 +62,7 @@ fn items(count: u64) -> Vec<Item> {
                 time: VirtTime(n * 1_000_003),
                 insns: n * 17,
                 source: if n % 2 == 0 { Slot::Nic(0) } else { Slot::Iommu },
-                cause: (n % 3 == 1).then(|| RecordId(n)),
+                cause: (n % 3 == 1).then_some(RecordId(n)),
                 event: events[n as usize % events.len()],
             },
             bytes: if n % 5 == 0 { vec![n as u8; n as usize % 70] } else { Vec::new() },
@@ -80,7 +80,9 @@ fn written(items: &[Item]) -> Vec<u8> {
     out
 }
 
-fn read(bytes: &[u8]) -> std::io::Result<(TraceFile<Cursor<&[u8]>>, Vec<Item>)> {
+type Opened<'b> = (TraceFile<Cursor<&'b [u8]>>, Vec<Item>);
+
+fn read(bytes: &[u8]) -> std::io::Result<Opened<'_>> {
     let mut file = TraceFile::read(Cursor::new(bytes))?;
     let mut items = Vec::new();
     let blocks = file.index().len();
