@@ -1,4 +1,4 @@
-//! Instructions a second: an integer loop, memory-heavy code, and code spread over many pages. Figures are throughput in
+//! Instructions a second: an integer loop, memory-heavy code, code spread over many pages, floating point, copies. Figures are throughput in
 //! guest instructions; compare them within one run only.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -49,6 +49,29 @@ const MEMORY: &[u8] = &[
     0xeb, 0xda,                     // jmp
 ];
 
+/// Sums and products of doubles in memory, eight instructions a turn.
+#[rustfmt::skip]
+const FLOATS: &[u8] = &[
+    0xf2, 0x0f, 0x10, 0x04, 0xcf,   // movsd xmm0, [rdi+rcx*8]
+    0xf2, 0x0f, 0x59, 0xc2,         // mulsd xmm0, xmm2
+    0xf2, 0x0f, 0x58, 0xc3,         // addsd xmm0, xmm3
+    0xf2, 0x0f, 0x11, 0x04, 0xce,   // movsd [rsi+rcx*8], xmm0
+    0x0f, 0x28, 0x0a,               // movaps xmm1, [rdx]
+    0xff, 0xc9,                     // dec ecx
+    0x81, 0xe1, 0xff, 0x0f, 0, 0,   // and ecx, 4095
+    0xeb, 0xe1,                     // jmp
+];
+
+/// A copy of 4000 bytes by REP MOVSB; each byte counts as an instruction.
+#[rustfmt::skip]
+const COPY: &[u8] = &[
+    0x48, 0x89, 0xd6,               // mov rsi, rdx
+    0xbf, 0, 0, 0x50, 0,            // mov edi, 0x500000
+    0xb9, 0xa0, 0x0f, 0, 0,         // mov ecx, 4000
+    0xf3, 0xa4,                     // rep movsb
+    0xeb, 0xef,                     // jmp
+];
+
 /// 64 pages, in each a call to the next and a return: the cost of crossing pages.
 fn spread() -> Vec<u8> {
     let mut code = vec![0xcc; 65 * 4096];
@@ -71,6 +94,8 @@ fn machine(program: &[u8]) -> (Box<Cpu>, FlatBus) {
     for (register, value) in [(RSP, STACK), (RBX, 0x9e37_79b9), (RCX, 4095), (RDX, 0x30_0000)] {
         cpu.set_gpr(register, value);
     }
+    cpu.set_xmm_bits(2, 1.000_001f64.to_bits().into());
+    cpu.set_xmm_bits(3, 0.1f64.to_bits().into());
     cpu.set_gpr(RSI, 0x40_0000);
     cpu.set_gpr(RDI, 0x50_0000);
     (cpu, bus)
@@ -80,7 +105,14 @@ fn engine(criterion: &mut Criterion) {
     const INSNS: u64 = 10_000_000;
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(INSNS)).sample_size(10);
-    for (name, program) in [("integer", INTEGER.to_vec()), ("memory", MEMORY.to_vec()), ("pages", spread())] {
+    let programs = [
+        ("integer", INTEGER.to_vec()),
+        ("memory", MEMORY.to_vec()),
+        ("pages", spread()),
+        ("floats", FLOATS.to_vec()),
+        ("copy", COPY.to_vec()),
+    ];
+    for (name, program) in programs {
         let (mut cpu, mut bus) = machine(&program);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 const BLOCKS_MAX: usize = 400_000;
 /// Slots of the jump cache.
 const JUMP_SLOTS: usize = 4096;
+/// Slots for blocks found lately.
+const FOUND_SLOTS: usize = 16_384;
 
 /// What is decoded of one physical page.
 #[derive(Debug, Default)]
@@ -29,6 +31,15 @@ pub(super) struct Jump {
     pub(super) page: u64,
 }
 
+/// Where a block was found lately.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    gpa: Gpa,
+    mode: ModeKey,
+    generation: u64,
+    block: *const Block,
+}
+
 /// All decoded blocks. Their addresses are stable: a block is freed only by [`BlockCache::collect`].
 #[derive(Debug)]
 pub(super) struct BlockCache {
@@ -40,17 +51,21 @@ pub(super) struct BlockCache {
     /// Grows when blocks are dropped: older links are dead.
     generation: u64,
     pub(super) jumps: Box<[Jump; JUMP_SLOTS]>,
+    /// In front of `pages`; an entry counts in its generation only.
+    found: Box<[Found]>,
 }
 
 impl Default for BlockCache {
     fn default() -> Self {
         let none = Jump { rip: 0, mode: ModeKey(0), generation: 0, block: std::ptr::null(), page: 0 };
+        let nothing = Found { gpa: Gpa(0), mode: ModeKey(0), generation: 0, block: std::ptr::null() };
         Self {
             pages: BTreeMap::new(),
             count: 0,
             retired: Vec::new(),
             generation: 1,
             jumps: Box::new([none; JUMP_SLOTS]),
+            found: vec![nothing; FOUND_SLOTS].into_boxed_slice(),
         }
     }
 }
@@ -61,9 +76,20 @@ impl BlockCache {
     }
 
     /// The block that starts at `gpa`.
-    pub(super) fn find(&self, gpa: Gpa, mode: ModeKey) -> Option<*const Block> {
+    pub(super) fn find(&mut self, gpa: Gpa, mode: ModeKey) -> Option<*const Block> {
+        let generation = self.generation;
+        let slot = &mut self.found[Self::found_slot(gpa)];
+        if slot.gpa == gpa && slot.mode == mode && slot.generation == generation {
+            return Some(slot.block);
+        }
         let page = self.pages.get(&gpa.page_number())?;
-        page.blocks.get(&(gpa.page_offset() as u16, mode)).map(|block| &raw const **block)
+        let block = page.blocks.get(&(gpa.page_offset() as u16, mode)).map(|block| &raw const **block)?;
+        *slot = Found { gpa, mode, generation, block };
+        Some(block)
+    }
+
+    fn found_slot(gpa: Gpa) -> usize {
+        (gpa.0 ^ gpa.0 >> 14) as usize % FOUND_SLOTS
     }
 
     /// Adds a block. The first of its page makes the page one whose writes are watched; the answer says so.
@@ -82,6 +108,7 @@ impl BlockCache {
         let at = &raw const *block;
         if let Some(old) = page.blocks.insert((gpa.page_offset() as u16, block.mode), block) {
             self.retired.push(old);
+            self.generation += 1;
         } else {
             self.count += 1;
         }

@@ -15,6 +15,7 @@ use super::cache::{BlockCache, Jump};
 use super::{Engine, Unlinked};
 use crate::cpu::mmu::is_canonical;
 use crate::cpu::regs::{CODE_PAGE, ZERO};
+use crate::cpu::sem::vector::Vector;
 use crate::cpu::sem::{Fast, Flow, Sem};
 use crate::cpu::{Cpu, CpuBus, Fault};
 use iced_x86::{FlowControl, Instruction};
@@ -98,6 +99,16 @@ pub(super) fn fast<S: Sem>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -
         Ok(Flow::NotTaken) => follow::<NEXT>(cpu, op, operation.aux, bus),
         Ok(Flow::To(rip)) => jump(cpu, rip, bus),
         Err(_) => slow(cpu, op, bus),
+    }
+}
+
+/// The handler of a hot vector instruction, or the slow form if that refuses.
+pub(super) fn vector<V: Vector>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: as in `fast`.
+    let operation = unsafe { &*op };
+    match V::run(cpu, operation) {
+        Some(()) => next(cpu, op, bus),
+        None => slow(cpu, op, bus),
     }
 }
 

@@ -14,6 +14,7 @@ mod dispatch;
 mod position;
 mod run;
 mod specialise;
+mod vectors;
 
 pub(crate) use block::Op;
 pub use run::Exit;

@@ -145,6 +145,22 @@ impl Cpu {
         self.engine.leave = true;
     }
 
+    /// How many of `wanted` further iterations of a repeated string instruction, of `cycles` each, [`Self::next_iteration`] would
+    /// allow one after the other.
+    pub(crate) fn affordable_iterations(&self, wanted: u64, cycles: u16) -> u64 {
+        if self.must_step() || self.engine.leave {
+            return 0;
+        }
+        let budget = u64::try_from(self.engine.position.budget).unwrap_or(0);
+        wanted.min(budget / u64::from(cycles.max(1)))
+    }
+
+    /// Counts as many iterations as instructions of their own.
+    pub(crate) fn count_iterations(&mut self, count: u64, cycles: u16) {
+        self.engine.position.budget -= (count * u64::from(cycles)) as i64;
+        self.engine.position.insns += count;
+    }
+
     /// Counts one more iteration of a repeated string instruction as an instruction of its own, of `cycles`. Answers
     /// false, and counts nothing, if the run must be left first.
     pub(crate) fn next_iteration(&mut self, cycles: u16) -> bool {

@@ -5,7 +5,7 @@
 //! alone: flat 64-bit addresses and stacks; registers in every mode.
 
 use super::block::{Handler, ModeKey, Op, SlowForm};
-use super::dispatch;
+use super::{dispatch, vectors};
 use crate::access::Width;
 use crate::cpu::exec::{self, gpr_index, gpr_width, is_high_byte};
 use crate::cpu::regs::{CODE_PAGE, Seg, ZERO};
@@ -33,7 +33,14 @@ fn hot<S: Sem>() -> Hot {
 /// The operation for `insn`, decoded with its offset in the code page as its address.
 pub(super) fn specialise(insn: &Instruction, mode: ModeKey) -> Decoded {
     let Some(hot) = choose(insn, mode) else {
-        return cold(insn, SlowForm::Exec(exec::lookup(insn.code()).unwrap_or(exec::undefined)));
+        let mut decoded = cold(insn, SlowForm::Exec(exec::lookup(insn.code()).unwrap_or(exec::undefined)));
+        let address_is_odd = accesses_memory(insn) && !plain_address(insn, mode);
+        if let Some(fast) = vectors::fast_form(insn)
+            && !address_is_odd
+        {
+            decoded.op = Op { run: fast, ..operation(insn) };
+        }
+        return decoded;
     };
     let mut op = operation(insn);
     let address_is_odd = if insn.mnemonic() == Mnemonic::Lea {
@@ -148,8 +155,11 @@ fn address(insn: &Instruction, op: &mut Op) {
     };
 }
 
-/// A general register's place; bytes are numbered twice as finely.
+/// A general register's place, of which bytes are numbered twice as finely; a vector register's number.
 fn slot(register: Register) -> u8 {
+    if register.is_vector_register() {
+        return register.number() as u8;
+    }
     if !register.is_gpr() {
         return ZERO;
     }

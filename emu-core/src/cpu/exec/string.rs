@@ -5,8 +5,9 @@
 
 use super::Exec;
 use crate::access::Width;
+use crate::addr::PAGE_SIZE;
 use crate::cpu::flags::{Flags, bit};
-use crate::cpu::mmu::{Intent, fast_load, fast_store};
+use crate::cpu::mmu::{Intent, fast_copy, fast_fill, fast_load, fast_store};
 use crate::cpu::regs::{RAX, RCX, RDI, RDX, RSI, Seg};
 use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
@@ -17,19 +18,19 @@ pub(super) fn lookup(code: Code) -> Option<Exec> {
     }
     Some(match code.mnemonic() {
         Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
-            |cpu, bus, insn| repeat(cpu, bus, insn, movs)
+            |cpu, bus, insn| repeat(cpu, bus, insn, movs, Some(Bulk::Copy))
         }
         Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => {
-            |cpu, bus, insn| repeat(cpu, bus, insn, stos)
+            |cpu, bus, insn| repeat(cpu, bus, insn, stos, Some(Bulk::Fill))
         }
         Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => {
-            |cpu, bus, insn| repeat(cpu, bus, insn, lods)
+            |cpu, bus, insn| repeat(cpu, bus, insn, lods, None)
         }
         Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => {
-            |cpu, bus, insn| repeat(cpu, bus, insn, cmps)
+            |cpu, bus, insn| repeat(cpu, bus, insn, cmps, None)
         }
         Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => {
-            |cpu, bus, insn| repeat(cpu, bus, insn, scas)
+            |cpu, bus, insn| repeat(cpu, bus, insn, scas, None)
         }
         Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => |cpu, bus, insn| repeat_port(cpu, bus, insn, ins),
         Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => {
@@ -45,6 +46,9 @@ fn is_string(code: Code) -> bool {
     insn.set_code(code);
     insn.is_string_instruction()
 }
+
+/// Fewer iterations are not worth the preparation.
+const BULK_MIN: u64 = 4;
 
 /// What of the instruction an iteration needs.
 #[derive(Clone, Copy)]
@@ -78,7 +82,65 @@ fn shape(cpu: &Cpu, insn: &Instruction) -> Shape {
     Shape { width, mask, seg, step }
 }
 
-fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -> Result<(), Fault> {
+/// What many iterations together come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bulk {
+    /// MOVS: a copy.
+    Copy,
+    /// STOS: a fill.
+    Fill,
+}
+
+/// Does all iterations at once that lie in the present pages, are affordable and can't fault, but for the last, which goes the usual
+/// way.
+fn many(cpu: &mut Cpu, shape: Shape, bulk: Bulk, cycles: u16) {
+    let room = |register: u8| {
+        let at = cpu.gpr(register) & shape.mask;
+        (PAGE_SIZE - at % PAGE_SIZE) / shape.width.bytes()
+    };
+    let left = (cpu.gpr(RCX) & shape.mask) - 1;
+    let wanted = match bulk {
+        Bulk::Copy => left.min(room(RDI)).min(room(RSI)),
+        Bulk::Fill => left.min(room(RDI)),
+    };
+    if wanted < BULK_MIN || shape.step != shape.width.bytes() || cpu.code_size() != CodeSize::Bits64 {
+        return;
+    }
+    let count = cpu.affordable_iterations(wanted, cycles);
+    if count > 0 && do_many(cpu, shape, bulk, count).is_some() {
+        cpu.count_iterations(count, cycles);
+        let left = cpu.gpr(RCX).wrapping_sub(count);
+        set_index(cpu, RCX, shape.mask, left);
+    }
+}
+
+/// Moves the data and the registers that point to it, or nothing.
+fn do_many(cpu: &mut Cpu, shape: Shape, bulk: Bulk, count: u64) -> Option<()> {
+    let to = cpu.gpr(RDI) & shape.mask;
+    let len = count * shape.width.bytes();
+    match bulk {
+        Bulk::Copy => {
+            let base = if matches!(shape.seg, Seg::Fs | Seg::Gs) { cpu.seg_base(shape.seg) } else { 0 };
+            let at = cpu.gpr(RSI);
+            fast_copy(&cpu.mmu, to, base.wrapping_add(at & shape.mask), len as usize)?;
+            set_index(cpu, RSI, shape.mask, at.wrapping_add(len));
+        }
+        Bulk::Fill => {
+            fast_fill(&cpu.mmu, to, shape.width, cpu.gpr(RAX) & shape.width.mask(), count as usize)?;
+        }
+    }
+    let next = cpu.gpr(RDI).wrapping_add(len);
+    set_index(cpu, RDI, shape.mask, next);
+    Some(())
+}
+
+fn repeat(
+    cpu: &mut Cpu,
+    bus: &mut dyn CpuBus,
+    insn: &Instruction,
+    body: Body,
+    bulk: Option<Bulk>,
+) -> Result<(), Fault> {
     let shape = shape(cpu, insn);
     if !insn.has_rep_prefix() && !insn.has_repne_prefix() {
         return body(cpu, bus, shape).map(drop);
@@ -86,6 +148,9 @@ fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -
     let wanted = !insn.has_repne_prefix();
     let cycles = cpu.config.cost.simple;
     while cpu.gpr(RCX) & shape.mask != 0 {
+        if let Some(bulk) = bulk {
+            many(cpu, shape, bulk, cycles);
+        }
         let condition = body(cpu, bus, shape)?;
         let count = cpu.gpr(RCX).wrapping_sub(1);
         set_index(cpu, RCX, shape.mask, count);
@@ -107,7 +172,7 @@ fn repeat(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -
 fn repeat_port(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, body: Body) -> Result<(), Fault> {
     let width = shape(cpu, insn).width;
     cpu.check_io(bus, cpu.gpr(RDX) as u16, width)?;
-    repeat(cpu, bus, insn, body)
+    repeat(cpu, bus, insn, body, None)
 }
 
 /// Sets RSI, RDI or RCX by the address size's rules for partial registers.

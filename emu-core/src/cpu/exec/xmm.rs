@@ -8,8 +8,8 @@
 
 use super::system::protected_only;
 use crate::cpu::control::{cr0, cr4};
-use crate::cpu::mmu::Intent;
-use crate::cpu::{Cpu, CpuBus, Fault};
+use crate::cpu::mmu::{Intent, fast_load_bytes, fast_store_bytes};
+use crate::cpu::{CodeSize, Cpu, CpuBus, Fault};
 use iced_x86::{EncodingKind, Instruction, OpKind, Register};
 
 /// A vector of up to 256 bits, the lower half first.
@@ -121,9 +121,15 @@ impl Cpu {
         len: usize,
     ) -> Result<Halves, Fault> {
         let (seg, at) = self.memory_operand(insn);
+        let mut halves = [[0; 16]; 2];
+        if self.code_size() == CodeSize::Bits64 {
+            let lin = self.seg_base_if_used(seg).wrapping_add(at);
+            if fast_load_bytes(&self.mmu, lin, &mut halves.as_flattened_mut()[..len]).is_some() {
+                return Ok(halves.map(u128::from_le_bytes));
+            }
+        }
         let lin = self.linear(seg, at, len as u64, Intent::Read)?;
         self.check_alignment(lin, len.min(16) as u64)?;
-        let mut halves = [[0; 16]; 2];
         self.load_bytes_lin(bus, lin, &mut halves.as_flattened_mut()[..len], self.data_context())?;
         Ok(halves.map(u128::from_le_bytes))
     }
@@ -137,9 +143,15 @@ impl Cpu {
         value: Halves,
     ) -> Result<(), Fault> {
         let (seg, at) = self.memory_operand(insn);
+        let halves = value.map(u128::to_le_bytes);
+        if self.code_size() == CodeSize::Bits64 {
+            let lin = self.seg_base_if_used(seg).wrapping_add(at);
+            if fast_store_bytes(&self.mmu, lin, &halves.as_flattened()[..len]).is_some() {
+                return Ok(());
+            }
+        }
         let lin = self.linear(seg, at, len as u64, Intent::Write)?;
         self.check_alignment(lin, len.min(16) as u64)?;
-        let halves = value.map(u128::to_le_bytes);
         self.store_bytes_lin(bus, lin, &halves.as_flattened()[..len], self.data_context())
     }
 

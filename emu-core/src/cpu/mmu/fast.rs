@@ -108,3 +108,60 @@ pub(crate) fn fast_update<T: AsRef<Mmu>>(
     }
     Some(())
 }
+
+/// The host address of `len` bytes at a linear address that lie in one page, if nothing special applies to reading them.
+#[inline(always)]
+fn readable(mmu: &Mmu, lin: u64, len: usize) -> Option<*const u8> {
+    let entry = mmu.fast_entry(lin);
+    let inside = lin.wrapping_add(len as u64 - 1) & !(PAGE_SIZE - 1);
+    (len <= PAGE_SIZE as usize && entry.read == inside).then(|| host(entry, lin).cast_const())
+}
+
+/// As [`readable`], for writing.
+#[inline(always)]
+fn writable(mmu: &Mmu, lin: u64, len: usize) -> Option<*mut u8> {
+    let entry = mmu.fast_entry(lin);
+    let inside = lin.wrapping_add(len as u64 - 1) & !(PAGE_SIZE - 1);
+    (len <= PAGE_SIZE as usize && entry.write == inside).then(|| host(entry, lin))
+}
+
+/// Loads 1 to 4096 bytes of one page from a linear address if nothing special applies.
+#[inline(always)]
+pub(crate) fn fast_load_bytes(mmu: &Mmu, lin: u64, buf: &mut [u8]) -> Option<()> {
+    let from = readable(mmu, lin, buf.len())?;
+    // SAFETY: as in `fast_load`; `buf` is not guest memory, into which no reference exists.
+    unsafe { from.copy_to_nonoverlapping(buf.as_mut_ptr(), buf.len()) }
+    Some(())
+}
+
+/// Stores 1 to 4096 bytes of one page to a linear address if nothing special applies.
+#[inline(always)]
+pub(crate) fn fast_store_bytes(mmu: &Mmu, lin: u64, buf: &[u8]) -> Option<()> {
+    let to = writable(mmu, lin, buf.len())?;
+    // SAFETY: as in `fast_store` and `fast_load_bytes`.
+    unsafe { to.copy_from_nonoverlapping(buf.as_ptr(), buf.len()) }
+    Some(())
+}
+
+/// Copies 1 to 4096 bytes, each side in one page, as element after element from the lowest on would; not if elements would be
+/// read that were written before.
+pub(crate) fn fast_copy(mmu: &Mmu, to: u64, from: u64, len: usize) -> Option<()> {
+    let (source, dest) = (readable(mmu, from, len)?, writable(mmu, to, len)?);
+    if (1..len).contains(&dest.addr().wrapping_sub(source.addr())) {
+        return None;
+    }
+    // SAFETY: as in `fast_load` and `fast_store`; the ranges may overlap.
+    unsafe { dest.copy_from(source, len) }
+    Some(())
+}
+
+/// Fills `count` elements of one page.
+pub(crate) fn fast_fill(mmu: &Mmu, to: u64, width: Width, value: u64, count: usize) -> Option<()> {
+    let len = width.bytes() as usize;
+    let dest = writable(mmu, to, count * len)?;
+    for n in 0..count {
+        // SAFETY: as in `fast_store`.
+        unsafe { write(dest.add(n * len), width, value) }
+    }
+    Some(())
+}

@@ -14,7 +14,9 @@ mod tlb;
 mod walk;
 
 pub(crate) use access::Intent;
-pub(crate) use fast::{fast_load, fast_store, fast_update};
+pub(crate) use fast::{
+    fast_copy, fast_fill, fast_load, fast_load_bytes, fast_store, fast_store_bytes, fast_update,
+};
 pub(crate) use segment::is_canonical;
 pub(crate) use tlb::Context;
 pub(crate) use tlb::Mmu;

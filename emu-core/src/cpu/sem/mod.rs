@@ -10,6 +10,7 @@ mod fast;
 pub(crate) mod moves;
 pub(crate) mod shift;
 mod slow;
+pub(crate) mod vector;
 pub(crate) mod width;
 
 pub(crate) use fast::Fast;

@@ -2,7 +2,7 @@
 
 use super::nan::{invalid, note_denormals, propagate};
 use super::round::{round, shift_right_sticky};
-use super::{Env, Format, Kind, Rounding, Unpacked};
+use super::{Env, Format, Kind, Operation, Rounding, Unpacked};
 
 /// `a + b`.
 #[must_use]
@@ -17,6 +17,10 @@ pub fn sub<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits) -> F::Bits {
 }
 
 fn sum<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits, negate: bool) -> F::Bits {
+    let operation = if negate { Operation::Sub(a, b) } else { Operation::Add(a, b) };
+    if let Some(result) = F::native(env, operation) {
+        return result;
+    }
     let (a, b) = (F::operand(env, a), F::operand(env, b));
     sum_values::<F>(env, a, b, negate)
 }

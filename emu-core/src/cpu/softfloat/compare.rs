@@ -20,6 +20,9 @@ pub enum Relation {
 /// Compares. If `signals`, any NaN is an invalid operand, not only a signaling one.
 #[must_use]
 pub fn compare<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits, signals: bool) -> Relation {
+    if let Some(relation) = F::native_order(a, b) {
+        return relation;
+    }
     let (a, b) = (F::operand(env, a), F::operand(env, b));
     relate(env, &a, &b, signals)
 }

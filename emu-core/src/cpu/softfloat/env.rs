@@ -65,6 +65,8 @@ pub struct Env {
     pub nans: NanChoice,
     /// The result was rounded away from zero: C1 of the x87 unit.
     pub rounded_up: bool,
+    /// An inexact result changes nothing: it is masked, and was reported before.
+    pub inexact_reported: bool,
 }
 
 /// Which of two NaN operands an operation answers with (SDM vol. 1, table 4-7).
@@ -90,6 +92,7 @@ impl Env {
             precision: 64,
             nans: NanChoice::First,
             rounded_up: false,
+            inexact_reported: mxcsr & flag::INEXACT as u32 != 0 && unmasked & flag::INEXACT == 0,
         }
     }
 
@@ -109,6 +112,7 @@ impl Env {
             },
             nans: NanChoice::Larger,
             rounded_up: false,
+            inexact_reported: false,
         }
     }
 

@@ -53,6 +53,10 @@ impl Format for F80 {
         env.precision
     }
 
+    fn negated(bits: Extended) -> Extended {
+        Extended { sign_exponent: bits.sign_exponent ^ 0x8000, ..bits }
+    }
+
     #[inline]
     fn unpack(bits: Extended) -> Unpacked {
         let biased = i32::from(bits.sign_exponent & 0x7fff);

@@ -1,6 +1,6 @@
 //! Formats: how bits spell a number. SDM vol. 1, 4.8.2 and table 4-3.
 
-use super::Env;
+use super::{Env, Operation, Relation, native};
 use std::fmt::Debug;
 
 /// What sort of value an operand is.
@@ -112,6 +112,24 @@ pub trait Format {
         Self::quiet_nan(true, 0)
     }
 
+    /// The host's own result, where nothing tells it from ours.
+    #[must_use]
+    #[inline(always)]
+    fn native(_: &Env, _: Operation<Self::Bits>) -> Option<Self::Bits> {
+        None
+    }
+
+    /// The host's own comparison, likewise.
+    #[must_use]
+    #[inline(always)]
+    fn native_order(_: Self::Bits, _: Self::Bits) -> Option<Relation> {
+        None
+    }
+
+    /// A value with the other sign.
+    #[must_use]
+    fn negated(bits: Self::Bits) -> Self::Bits;
+
     /// Takes an operand apart; a denormal counts as zero if the environment says so.
     #[must_use]
     fn operand(env: &Env, bits: Self::Bits) -> Unpacked {
@@ -163,6 +181,28 @@ impl<const EXP: u32, const FRACTION: u32> Format for Ieee<EXP, FRACTION> {
             (Kind::Normal, biased as i32 - Self::EXP_MAX, fraction | 1 << 63)
         };
         Unpacked { sign, kind, exp, sig }
+    }
+
+    #[inline(always)]
+    fn native(env: &Env, operation: Operation<u64>) -> Option<u64> {
+        match (EXP, FRACTION) {
+            (8, 23) => native::single(env, operation),
+            (11, 52) => native::double(env, operation),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn native_order(a: u64, b: u64) -> Option<Relation> {
+        match (EXP, FRACTION) {
+            (8, 23) => native::order_of_singles(a, b),
+            (11, 52) => native::order_of_doubles(a, b),
+            _ => None,
+        }
+    }
+
+    fn negated(bits: u64) -> u64 {
+        bits ^ 1 << (EXP + FRACTION)
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use super::add::{add_aligned, zero_sign};
 use super::nan::{invalid, note_denormals};
 use super::round::round;
-use super::{Env, Format, Kind, Unpacked, flag};
+use super::{Env, Format, Kind, Operation, Unpacked, flag};
 
 /// Which signs are turned before the sum is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub struct Signs {
 /// Multiplicand times multiplier plus addend. A NaN keeps its sign.
 #[must_use]
 pub fn fused_multiply_add<F: Format>(env: &mut Env, operands: [F::Bits; 3], signs: Signs) -> F::Bits {
+    let [x, y, z] = operands;
+    let (x, z) =
+        (if signs.product { F::negated(x) } else { x }, if signs.addend { F::negated(z) } else { z });
+    if let Some(result) = F::native(env, Operation::Fused(x, y, z)) {
+        return result;
+    }
     let [a, b, mut c] = operands.map(|bits| F::operand(env, bits));
     if let Some(nan) = propagate::<F>(env, [&a, &b, &c]) {
         return nan;

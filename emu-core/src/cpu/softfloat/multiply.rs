@@ -2,11 +2,14 @@
 
 use super::nan::{invalid, note_denormals, propagate};
 use super::round::round;
-use super::{Env, Format, Kind, Unpacked};
+use super::{Env, Format, Kind, Operation, Unpacked};
 
 /// `a * b`.
 #[must_use]
 pub fn mul<F: Format>(env: &mut Env, a: F::Bits, b: F::Bits) -> F::Bits {
+    if let Some(result) = F::native(env, Operation::Mul(a, b)) {
+        return result;
+    }
     let (a, b) = (F::operand(env, a), F::operand(env, b));
     mul_values::<F>(env, a, b)
 }

@@ -2,11 +2,14 @@
 
 use super::nan::{invalid, note_denormals, propagate};
 use super::round::round;
-use super::{Env, Format, Kind, Unpacked};
+use super::{Env, Format, Kind, Operation, Unpacked};
 
 /// The square root of `a`.
 #[must_use]
 pub fn sqrt<F: Format>(env: &mut Env, a: F::Bits) -> F::Bits {
+    if let Some(result) = F::native(env, Operation::Root(a)) {
+        return result;
+    }
     let a = F::operand(env, a);
     if let Some(nan) = propagate::<F>(env, &a, &a) {
         return nan;
