@@ -3,7 +3,7 @@
 use super::block::{Block, Cold, ModeKey, SlowForm};
 use super::cache::BlockCache;
 use super::specialise::{self, Decoded};
-use super::{CostTable, CpuConfig, dispatch};
+use super::{CostTable, CpuConfig, dispatch, fuse};
 use crate::addr::{Gpa, Lin, PAGE_SIZE};
 use crate::cpu::exec::{self, Exec};
 use crate::cpu::regs::{CODE_PAGE, Seg};
@@ -139,6 +139,8 @@ struct Builder {
     ops: Vec<super::Op>,
     cold: Vec<Cold>,
     bytes: usize,
+    /// Whether the last two instructions have fast forms of the sort that can be paired.
+    last_are_hot: [bool; 2],
     /// The last instruction decides itself where execution goes on.
     ended: bool,
     crossing: bool,
@@ -146,11 +148,20 @@ struct Builder {
 
 impl Builder {
     fn new(gpa: Gpa, mode: ModeKey) -> Self {
-        Self { gpa, mode, ops: Vec::new(), cold: Vec::new(), bytes: 0, ended: false, crossing: false }
+        Self {
+            gpa,
+            mode,
+            ops: Vec::new(),
+            cold: Vec::new(),
+            bytes: 0,
+            last_are_hot: [false; 2],
+            ended: false,
+            crossing: false,
+        }
     }
 
     fn push(&mut self, insn: &Instruction, end: usize, too_long: bool, config: &CpuConfig) {
-        let Decoded { op, slow } = if too_long {
+        let Decoded { op, slow, hot } = if too_long {
             specialise::cold(insn, SlowForm::Exec(too_long_fault))
         } else if config.cpuid.lacks(insn.code()) {
             specialise::cold(insn, SlowForm::Exec(without_its_feature(insn)))
@@ -158,6 +169,7 @@ impl Builder {
             specialise::specialise(insn, self.mode)
         };
         self.ops.push(op);
+        self.last_are_hot = [self.last_are_hot[1], hot];
         self.cold.push(Cold {
             insn: *insn,
             slow,
@@ -168,6 +180,12 @@ impl Builder {
     }
 
     fn finish(mut self) -> Block {
+        if let ([.., first, _], [.., before, last]) = (&mut self.ops[..], &self.cold[..])
+            && self.last_are_hot == [true, true]
+            && let Some(handler) = fuse::fused(&before.insn, &last.insn)
+        {
+            first.run = handler;
+        }
         let mut ahead = 0;
         for cold in self.cold.iter_mut().rev() {
             ahead += cold.cycles;

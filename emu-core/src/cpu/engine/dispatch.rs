@@ -90,6 +90,7 @@ fn execute(cpu: &mut Cpu, block: &Block, index: usize, bus: &mut dyn CpuBus) -> 
 }
 
 /// The handler of a hot instruction: the fast builder, or the slow form if that refuses.
+#[inline(always)]
 pub(super) fn fast<S: Sem>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
     // SAFETY: handlers are called with an operation of the block that runs.
     let operation = unsafe { &*op };
@@ -98,6 +99,17 @@ pub(super) fn fast<S: Sem>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -
         Ok(Flow::Taken) => follow::<TAKEN>(cpu, op, operation.imm, bus),
         Ok(Flow::NotTaken) => follow::<NEXT>(cpu, op, operation.aux, bus),
         Ok(Flow::To(rip)) => jump(cpu, rip, bus),
+        Err(_) => slow(cpu, op, bus),
+    }
+}
+
+/// The handler of a hot instruction that goes on to the next one, and of the hot one behind it.
+pub(super) fn pair<A: Sem, B: Sem>(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: as in `fast`.
+    let operation = unsafe { &*op };
+    match A::run(&mut Fast(cpu), operation) {
+        // SAFETY: pairs are made of operations that follow one another in a block.
+        Ok(_) => fast::<B>(cpu, unsafe { op.add(1) }, bus),
         Err(_) => slow(cpu, op, bus),
     }
 }

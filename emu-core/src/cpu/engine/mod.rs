@@ -11,6 +11,7 @@ mod cache;
 mod coverage;
 mod decode;
 mod dispatch;
+mod fuse;
 mod position;
 mod run;
 mod specialise;

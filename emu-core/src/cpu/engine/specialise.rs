@@ -17,6 +17,8 @@ use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 pub(super) struct Decoded {
     pub(super) op: Op,
     pub(super) slow: SlowForm,
+    /// The fast way is open, and that of a [`Sem`].
+    pub(super) hot: bool,
 }
 
 /// The two instances of a hot instruction.
@@ -49,8 +51,9 @@ pub(super) fn specialise(insn: &Instruction, mode: ModeKey) -> Decoded {
         accesses_memory(insn) && !plain_address(insn, mode)
     };
     let stack_is_odd = insn.is_stack_instruction() && !mode.is_64();
-    op.run = if address_is_odd || stack_is_odd { dispatch::slow } else { hot.fast };
-    Decoded { op, slow: SlowForm::Sem(hot.slow) }
+    let is_odd = address_is_odd || stack_is_odd;
+    op.run = if is_odd { dispatch::slow } else { hot.fast };
+    Decoded { op, slow: SlowForm::Sem(hot.slow), hot: !is_odd }
 }
 
 /// Whether anything but #UD stands behind an instruction.
@@ -73,7 +76,7 @@ pub(super) fn cold(insn: &Instruction, slow: SlowForm) -> Decoded {
         scale: 0,
         offset: insn.ip() as u16,
     };
-    Decoded { op, slow }
+    Decoded { op, slow, hot: false }
 }
 
 /// Hints have a memory operand that they do not access.
