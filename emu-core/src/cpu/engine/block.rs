@@ -96,6 +96,8 @@ pub(crate) struct Link {
     pub(crate) to_page: u64,
     /// Generation of translations and of decoded code it was resolved in.
     pub(crate) generation: u64,
+    /// Generation of decoded code alone.
+    pub(crate) code: u64,
 }
 
 /// Index of a branch's links.

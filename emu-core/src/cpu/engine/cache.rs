@@ -27,6 +27,8 @@ pub(super) struct Jump {
     pub(super) rip: u64,
     pub(super) mode: ModeKey,
     pub(super) generation: u64,
+    /// Generation of decoded code alone.
+    pub(super) code: u64,
     pub(super) block: *const Block,
     pub(super) page: u64,
 }
@@ -57,7 +59,8 @@ pub(super) struct BlockCache {
 
 impl Default for BlockCache {
     fn default() -> Self {
-        let none = Jump { rip: 0, mode: ModeKey(0), generation: 0, block: std::ptr::null(), page: 0 };
+        let none =
+            Jump { rip: 0, mode: ModeKey(0), generation: 0, code: 0, block: std::ptr::null(), page: 0 };
         let nothing = Found { gpa: Gpa(0), mode: ModeKey(0), generation: 0, block: std::ptr::null() };
         Self {
             pages: BTreeMap::new(),
@@ -179,6 +182,6 @@ impl BlockCache {
 
     /// An unresolved link.
     pub(super) fn no_link() -> Link {
-        Link { block: std::ptr::null(), from_page: 0, to_page: 0, generation: 0 }
+        Link { block: std::ptr::null(), from_page: 0, to_page: 0, generation: 0, code: 0 }
     }
 }

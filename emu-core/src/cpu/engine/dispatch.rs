@@ -13,6 +13,7 @@
 use super::block::{Block, Handler, Link, NEXT, Op, SlowForm, TAKEN};
 use super::cache::{BlockCache, Jump};
 use super::{Engine, Unlinked};
+use crate::addr::Lin;
 use crate::cpu::mmu::is_canonical;
 use crate::cpu::regs::{CODE_PAGE, ZERO};
 use crate::cpu::sem::vector::Vector;
@@ -143,7 +144,8 @@ fn slowly(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> bool {
     cpu.engine.position.ahead_insns = 0;
     cpu.engine.position.ahead_cycles = 0;
     match result {
-        Ok(()) if !cpu.engine.leave => true,
+        // Without a code page the next fetch has to translate its address.
+        Ok(()) if !cpu.engine.leave && cpu.mmu.has_code_page() => true,
         Ok(()) => {
             refund(cpu, block, index + 1);
             cpu.rip = cpu.next_rip;
@@ -217,14 +219,32 @@ fn follow<const LINK: usize>(
     // SAFETY: as in `slowly`.
     let link = unsafe { (*cpu.engine.block).links[LINK].get() };
     let page = cpu.regs[CODE_PAGE as usize];
-    if link.generation == cpu.generation() && link.from_page == page {
-        if link.to_page != page {
+    if link.from_page == page {
+        // Within the page that is being executed no translation is asked for.
+        if link.to_page == page && link.code == cpu.engine.cache.generation() {
+            return enter(cpu, link.block, bus);
+        }
+        if link.generation == cpu.generation() || relink(cpu, LINK) {
             cpu.regs[CODE_PAGE as usize] = link.to_page;
             cpu.enter_code_page(link.block);
+            return enter(cpu, link.block, bus);
         }
-        return enter(cpu, link.block, bus);
     }
     unlinked(cpu, op, LINK, page_offset, bus)
+}
+
+/// Renews a link that was made before some translation was dropped, if the one that it goes through is still cached. Answers whether
+/// it is.
+#[inline(never)]
+fn relink(cpu: &mut Cpu, which: usize) -> bool {
+    // SAFETY: as in `slowly`.
+    let place = unsafe { &(*cpu.engine.block).links[which] };
+    let link = place.get();
+    if link.code != cpu.engine.cache.generation() || !cpu.is_fetched_from(link.to_page, link.block) {
+        return false;
+    }
+    place.set(Link { generation: cpu.generation(), ..link });
+    true
 }
 
 /// A branch without a valid link: back to the run loop, which finds the target and links it.
@@ -257,13 +277,18 @@ fn leave_to(cpu: &mut Cpu, rip: u64) -> *const Op {
 #[inline(always)]
 fn jump(cpu: &mut Cpu, rip: u64, bus: &mut dyn CpuBus) -> *const Op {
     let mode = cpu.engine.mode;
-    let jump = cpu.engine.cache.jumps[BlockCache::jump_slot(rip, mode)];
-    if jump.rip == rip && jump.mode == mode && jump.generation == cpu.generation() {
-        if jump.page != cpu.regs[CODE_PAGE as usize] {
+    let slot = BlockCache::jump_slot(rip, mode);
+    let jump = cpu.engine.cache.jumps[slot];
+    if jump.rip == rip && jump.mode == mode && jump.code == cpu.engine.cache.generation() {
+        if jump.page == cpu.regs[CODE_PAGE as usize] {
+            return enter(cpu, jump.block, bus);
+        }
+        if jump.generation == cpu.generation() || cpu.is_fetched_from(jump.page, jump.block) {
+            cpu.engine.cache.jumps[slot].generation = cpu.generation();
             cpu.regs[CODE_PAGE as usize] = jump.page;
             cpu.enter_code_page(jump.block);
+            return enter(cpu, jump.block, bus);
         }
-        return enter(cpu, jump.block, bus);
     }
     leave_to(cpu, rip)
 }
@@ -317,6 +342,7 @@ impl Engine {
                     from_page: from.from_page,
                     to_page: jump.page,
                     generation: jump.generation,
+                    code: jump.code,
                 };
                 block.links[from.link].set(link);
             }
@@ -347,12 +373,21 @@ impl Cpu {
         self.mmu.enter_code_page(lin, gpa, self.cpl == 3);
     }
 
+    /// Whether fetching from the linear page, by a translation that is cached, gives what `block` was decoded from.
+    #[inline(never)]
+    fn is_fetched_from(&self, page: u64, block: *const Block) -> bool {
+        // SAFETY: the caller has compared the generation of decoded code.
+        let gpa = unsafe { (*block).gpa.page_base() };
+        self.cached_fetch(Lin(page)) == Some(gpa)
+    }
+
     /// The block that was found for RIP is remembered.
     pub(super) fn link_to(&mut self, block: *const Block) {
         let jump = Jump {
             rip: self.rip,
             mode: self.engine.mode,
             generation: self.generation(),
+            code: self.engine.cache.generation(),
             block,
             page: self.regs[CODE_PAGE as usize],
         };

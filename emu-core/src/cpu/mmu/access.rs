@@ -252,7 +252,7 @@ impl Cpu {
         }
         debug_assert!(self.code_size() != CodeSize::Bits64 || is_canonical(lin.0), "checked by `linear`");
         let entry = self.walk(bus, lin, access, context)?;
-        self.mmu.has_large |= entry.size_log2 > 12;
+        self.mmu.large.note(&entry);
         self.mmu.data[index] = Some(entry);
         self.mmu.fast[index] = FastEntry::EMPTY;
         self.install_fast(bus, index, &entry, access, context);
@@ -375,22 +375,27 @@ impl Cpu {
         Ok(gpa)
     }
 
+    /// Where a page is fetched from, if the instruction TLB says so.
+    pub(crate) fn cached_fetch(&self, page: Lin) -> Option<Gpa> {
+        let context = if self.cpl == 3 { Context::User } else { self.system_context() };
+        let pcid = self.pcid();
+        self.mmu.code[Mmu::code_index(self.cpl == 3, page.0)]
+            .filter(|entry| entry.lin == page && (entry.global || entry.pcid == pcid))
+            .filter(|entry| self.entry_permits(entry, Access::Fetch, context))
+            .map(|entry| entry.gpa)
+    }
+
     /// Translates the page of an address for fetching without making it the current one: the second page of an
     /// instruction that crosses. A page fault names the address itself.
     pub(crate) fn translate_code(&mut self, bus: &mut dyn CpuBus, lin: Lin) -> Result<Gpa, Fault> {
         let page = lin.page_base();
+        if let Some(gpa) = self.cached_fetch(page) {
+            return Ok(gpa);
+        }
         let context = if self.cpl == 3 { Context::User } else { self.system_context() };
         let index = Mmu::code_index(self.cpl == 3, page.0);
-        let pcid = self.pcid();
-        if let Some(entry) = self.mmu.code[index]
-            && entry.lin == page
-            && (entry.global || entry.pcid == pcid)
-            && self.entry_permits(&entry, Access::Fetch, context)
-        {
-            return Ok(entry.gpa);
-        }
         let entry = self.walk(bus, lin, Access::Fetch, context)?;
-        self.mmu.has_large |= entry.size_log2 > 12;
+        self.mmu.large.note(&entry);
         if self.mmu.code[index].replace(entry).is_some() {
             // A link made through the evicted translation would skip the walk that a jump there now costs.
             self.mmu.code_generation += 1;

@@ -19,6 +19,9 @@ pub(crate) enum Context {
     SupervisorRelaxed = 2,
 }
 
+/// log2 of the size of the largest pages.
+const HUGE_LOG2: u32 = 30;
+
 /// A tag that no address can equal.
 const NEVER: u64 = u64::MAX;
 
@@ -101,6 +104,41 @@ pub struct MmuStats {
     pub flushes: u64,
 }
 
+/// Regions of 2 MiB in which some entry may be part of a page larger than 4 KiB: a bit each, modulo 2 GiB.
+#[derive(Clone, Debug)]
+pub(super) struct LargePages {
+    regions: [u64; 16],
+    /// Some entry is part of a page of 1 GiB.
+    huge: bool,
+}
+
+impl LargePages {
+    const NONE: Self = Self { regions: [0; 16], huge: false };
+
+    fn place(lin: Lin) -> (usize, u64) {
+        let region = (lin.0 >> 21) as usize % 1024;
+        (region / 64, 1 << (region % 64))
+    }
+
+    /// Remembers where an entry is, if it is part of a larger page.
+    pub(super) fn note(&mut self, entry: &TlbEntry) {
+        if entry.size_log2 > 22 {
+            self.huge = true;
+        } else if entry.size_log2 > 12 {
+            // A page of 4 MiB is two regions.
+            for lin in [entry.lin.0, entry.lin.0 ^ 1 << 21] {
+                let (word, bit) = Self::place(Lin(lin));
+                self.regions[word] |= bit;
+            }
+        }
+    }
+
+    fn may_cover(&self, lin: Lin) -> bool {
+        let (word, bit) = Self::place(lin);
+        self.huge || self.regions[word] & bit != 0
+    }
+}
+
 /// Translation caches of one processor.
 #[derive(Debug)]
 pub(crate) struct Mmu {
@@ -115,8 +153,8 @@ pub(crate) struct Mmu {
     /// Grows whenever a translation that code may have been linked through is dropped.
     pub(super) code_generation: u64,
     pub(super) pdptes: [u64; 4],
-    /// Some entry is part of a page larger than 4 KiB.
-    pub(super) has_large: bool,
+    /// Where entries are parts of larger pages.
+    pub(super) large: LargePages,
     pub(super) stats: MmuStats,
 }
 
@@ -131,7 +169,7 @@ impl Mmu {
             code_page: None,
             code_generation: 1,
             pdptes: [0; 4],
-            has_large: false,
+            large: LargePages::NONE,
             stats: MmuStats::default(),
         }
     }
@@ -161,7 +199,7 @@ impl Mmu {
     pub(crate) fn flush_all(&mut self) {
         self.data.fill(None);
         self.code.fill(None);
-        self.has_large = false;
+        self.large = LargePages::NONE;
         self.stats.flushes += 1;
         self.drop_fast();
         self.drop_code_page();
@@ -186,34 +224,55 @@ impl Mmu {
             let span = !0 << entry.size_log2;
             entry.lin.0 & span == lin.0 & span && if entry.global { global } else { entry.pcid == pcid }
         };
-        if self.has_large {
-            self.retain(|entry| !concerned(entry));
-            return;
-        }
-        for context in [Context::User, Context::Supervisor, Context::SupervisorRelaxed] {
-            let index = Self::data_index(context, lin.0);
-            if self.data[index].as_ref().is_some_and(concerned) {
-                self.data[index] = None;
-                self.fast[index] = FastEntry::EMPTY;
+        // Of the page that is being executed only the address is known, not how large the page is that it is part of.
+        let is_near = |code: CodePage| code.lin.0 >> HUGE_LOG2 == lin.0 >> HUGE_LOG2;
+        let mut fetched = self.code_page.is_some_and(is_near);
+        if self.large.may_cover(lin) {
+            fetched |= self.drop_entries(concerned);
+            self.drop_fast();
+        } else {
+            for context in [Context::User, Context::Supervisor, Context::SupervisorRelaxed] {
+                let index = Self::data_index(context, lin.0);
+                if self.data[index].as_ref().is_some_and(concerned) {
+                    self.data[index] = None;
+                    self.fast[index] = FastEntry::EMPTY;
+                }
+            }
+            for user in [false, true] {
+                let entry = &mut self.code[Self::code_index(user, lin.0)];
+                if entry.as_ref().is_some_and(concerned) {
+                    *entry = None;
+                    fetched = true;
+                }
             }
         }
-        for user in [false, true] {
-            let entry = &mut self.code[Self::code_index(user, lin.0)];
-            if entry.as_ref().is_some_and(concerned) {
-                *entry = None;
-            }
+        // Links lead through translations of code only.
+        if fetched {
+            self.drop_code_page();
         }
-        self.drop_code_page();
     }
 
     fn retain(&mut self, keep: impl Fn(&TlbEntry) -> bool) {
-        for slot in self.data.iter_mut().chain(self.code.iter_mut()) {
-            if slot.as_ref().is_some_and(|entry| !keep(entry)) {
+        self.drop_entries(|entry| !keep(entry));
+        self.drop_fast();
+        self.drop_code_page();
+    }
+
+    /// Answers whether one of them was for fetching.
+    fn drop_entries(&mut self, concerned: impl Fn(&TlbEntry) -> bool) -> bool {
+        let mut fetched = false;
+        for slot in &mut self.data {
+            if slot.as_ref().is_some_and(&concerned) {
                 *slot = None;
             }
         }
-        self.drop_fast();
-        self.drop_code_page();
+        for slot in &mut self.code {
+            if slot.as_ref().is_some_and(&concerned) {
+                *slot = None;
+                fetched = true;
+            }
+        }
+        fetched
     }
 
     /// Forgets all tags; translations stay and make new ones without a walk.
@@ -233,6 +292,11 @@ impl Mmu {
     /// Goes on fetching from a page whose translation is known to be cached.
     pub(crate) fn enter_code_page(&mut self, lin: u64, gpa: Gpa, user: bool) {
         self.code_page = Some(CodePage { lin: Lin(lin), gpa, user });
+    }
+
+    /// Whether the page that is being executed is still known: nothing that its translation depends on has changed.
+    pub(crate) fn has_code_page(&self) -> bool {
+        self.code_page.is_some()
     }
 
     /// The next fetch translates anew, and links between pages are forgotten.
@@ -265,7 +329,7 @@ impl Mmu {
                 return Err(entry.lin);
             }
             *slot = Some(*entry);
-            self.has_large |= entry.size_log2 > 12;
+            self.large.note(entry);
         }
         for (index, entry) in &state.code {
             let index = usize::from(*index);
@@ -273,7 +337,7 @@ impl Mmu {
                 return Err(entry.lin);
             }
             self.code[index] = Some(*entry);
-            self.has_large |= entry.size_log2 > 12;
+            self.large.note(entry);
         }
         self.code_page = state.code_page;
         self.pdptes = state.pdptes;

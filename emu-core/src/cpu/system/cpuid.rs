@@ -100,6 +100,10 @@ const FEATURES: &[Feature] = &[
     with_cr4("smap", 7, Out::Ebx, 20, cr4::SMAP),
     feature("sha_ni", 7, Out::Ebx, 29),
     with_cr4("umip", 7, Out::Ecx, 2, cr4::UMIP),
+    feature("spec_ctrl", 7, Out::Edx, 26),
+    feature("stibp", 7, Out::Edx, 27),
+    feature("arch_capabilities", 7, Out::Edx, 29),
+    feature("ssbd", 7, Out::Edx, 31),
     // Of subleaf 1.
     feature("xsaveopt", 0xd, Out::Eax, 0),
     feature("xsavec", 0xd, Out::Eax, 1),
@@ -141,6 +145,8 @@ const NEEDS: &[(&str, &str)] = &[
     ("tsc_adjust", "tsc"),
     ("invariant_tsc", "tsc"),
     ("rdtscp", "tsc"),
+    ("stibp", "spec_ctrl"),
+    ("ssbd", "spec_ctrl"),
 ];
 
 /// Which processor the machine claims to have, and what of it is hidden.

@@ -16,9 +16,12 @@ mod number {
     pub(super) const APIC_BASE: u32 = 0x1b;
     pub(super) const FEATURE_CONTROL: u32 = 0x3a;
     pub(super) const TSC_ADJUST: u32 = 0x3b;
+    pub(super) const SPEC_CTRL: u32 = 0x48;
+    pub(super) const PRED_CMD: u32 = 0x49;
     pub(super) const BIOS_SIGN_ID: u32 = 0x8b;
     pub(super) const PLATFORM_INFO: u32 = 0xce;
     pub(super) const MTRRCAP: u32 = 0xfe;
+    pub(super) const ARCH_CAPABILITIES: u32 = 0x10a;
     pub(super) const SYSENTER_CS: u32 = 0x174;
     pub(super) const SYSENTER_ESP: u32 = 0x175;
     pub(super) const SYSENTER_EIP: u32 = 0x176;
@@ -69,6 +72,13 @@ const MICROCODE: u64 = 1 << 32;
 /// DEBUGCTL bits that exist. LBR is only remembered: no branch records are announced.
 const DEBUGCTL_BITS: u64 = LBR | BTF;
 
+/// SPEC_CTRL bits that exist: IBRS, STIBP, SSBD. Nothing is speculated, so they do nothing.
+const SPEC_CTRL_BITS: u64 = 7;
+/// ARCH_CAPABILITIES (SDM vol. 4, table 2-2): a processor that does not speculate is not affected by what comes of it. RDCL_NO,
+/// IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO; TAA_NO; SBDR_SSDP_NO, FBSDP_NO, PSDP_NO; BHI_NO; PBRSB_NO;
+/// GDS_NO, RFDS_NO; ITS_NO.
+const NOT_AFFECTED: u64 = 0b111_1011 | 1 << 8 | 0b111 << 13 | 1 << 20 | 1 << 24 | 0b11 << 26 | 1 << 62;
+
 /// The values of those that are plain storage in the processor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +102,7 @@ pub struct Msrs {
     pub cstar: u64,
     pub fmask: u64,
     pub kernel_gs_base: u64,
+    pub spec_ctrl: u64,
 }
 
 impl Msrs {
@@ -117,6 +128,7 @@ impl Msrs {
             cstar: 0,
             fmask: 0,
             kernel_gs_base: 0,
+            spec_ctrl: 0,
         }
     }
 
@@ -189,6 +201,8 @@ impl Cpu {
                 bus.apic_msr_read(at, msr).map_err(|_| Fault::GP0)?
             }
             number::FEATURE_CONTROL => FEATURES_LOCKED,
+            number::SPEC_CTRL if self.config.cpuid.has("spec_ctrl") => self.msrs.spec_ctrl,
+            number::ARCH_CAPABILITIES if self.config.cpuid.has("arch_capabilities") => NOT_AFFECTED,
             number::TSC_ADJUST => self.msrs.tsc_adjust,
             number::BIOS_SIGN_ID => MICROCODE,
             // The ratio to a 100 MHz bus clock, where tools look for the base frequency.
@@ -240,6 +254,12 @@ impl Cpu {
                 self.msrs.misc_enable = kept | value & MISC_ENABLE_WRITABLE;
             }
             number::EFER => return self.load_efer(value),
+            number::SPEC_CTRL if self.config.cpuid.has("spec_ctrl") => {
+                ok_if(value & !SPEC_CTRL_BITS == 0)?;
+                self.msrs.spec_ctrl = value;
+            }
+            // IBPB: there are no predictions to forget.
+            number::PRED_CMD if self.config.cpuid.has("spec_ctrl") => ok_if(value & !1 == 0)?,
             _ => return self.write_plain_msr(msr, value),
         }
         Ok(())
