@@ -56,7 +56,7 @@ impl Source for Memory {
 impl Source for Aligned {
     #[inline(always)]
     fn read<const BYTES: usize>(cpu: &Cpu, op: &Op) -> Option<[u64; 2]> {
-        if address(cpu, op) % 16 == 0 { Memory::read::<BYTES>(cpu, op) } else { None }
+        if address(cpu, op).is_multiple_of(16) { Memory::read::<BYTES>(cpu, op) } else { None }
     }
 }
 
@@ -123,7 +123,7 @@ impl<const BYTES: usize, const ALIGNED: bool> Vector for Store<BYTES, ALIGNED> {
     fn run(cpu: &mut Cpu, op: &Op) -> Option<()> {
         cpu.vectors_ready()?;
         let at = address(cpu, op);
-        if ALIGNED && at % 16 != 0 {
+        if ALIGNED && !at.is_multiple_of(16) {
             return None;
         }
         let bytes = cpu.low_half(op.src).map(u64::to_le_bytes);

@@ -97,7 +97,8 @@ fn flags_that_are_left_alone_stay_as_they_were() {
 
 #[test]
 fn decimal_adjustments_clear_what_they_leave_open() {
-    let table: [(&[u8], u64, u64, (u64, u64)); 6] = [
+    type Row<'a> = (&'a [u8], u64, u64, (u64, u64));
+    let table: [Row<'_>; 6] = [
         // daa ; das
         (&[0x27], 0x79, OF, (0, 0x79)),
         (&[0x2f], 0x79, OF, (0, 0x79)),

@@ -70,11 +70,10 @@ fn can_be_followed(insn: &Instruction) -> bool {
     let of_x87 = [CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387];
     let is_of = |group: &[CpuidFeature]| insn.cpuid_features().iter().any(|feature| group.contains(feature));
     let sixteen = insn.op0_register().size() == 2 || insn.memory_size().size() == 2;
+    let unaligned_sha = is_of(&[CpuidFeature::SHA]) && insn.op1_kind() == OpKind::Memory;
+    let undefined = sixteen && matches!(insn.mnemonic(), Mnemonic::Bswap | Mnemonic::Shld | Mnemonic::Shrd);
     insn.flow_control() == FlowControl::Next
-        && !is_of(&areas)
-        && !is_of(&of_x87)
-        && !(is_of(&[CpuidFeature::SHA]) && insn.op1_kind() == OpKind::Memory)
-        && !(sixteen && matches!(insn.mnemonic(), Mnemonic::Bswap | Mnemonic::Shld | Mnemonic::Shrd))
+        && !(is_of(&areas) || is_of(&of_x87) || unaligned_sha || undefined)
         && !matches!(
             insn.mnemonic(),
             Mnemonic::Maskmovq
