@@ -8,10 +8,10 @@ use crate::machine::{Goal, Machine, Stop, Summary, snapshot};
 use crate::position::Position;
 use crate::scenario::Scenario;
 use crate::view::file::Meta;
-use crate::view::{FileSink, Format, Journey};
+use crate::view::{FileSink, Format, Journey, Subject};
 use clap::{Args, ValueEnum};
 use crossbeam_channel::Receiver;
-use emu_core::trace::{SharedLog, TraceKind, TraceMask};
+use emu_core::trace::{Logged, SharedLog, TraceKind, TraceMask};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -137,9 +137,9 @@ pub(super) fn demo(args: RunArgs) -> Result<u8, Error> {
     let code = session.run()?;
     if !json
         && !wants_trace
-        && let Some(journey) = Journey::follow(&log.take(), SHOWN)
+        && let Some(journey) = Journey::of(&log.take_all(), Subject::In(SHOWN))
     {
-        print(&format!("\npacket {SHOWN}, step by step:\n{}", journey.to_text()))?;
+        print(&format!("\n{}", journey.to_text()))?;
         print("\nEvery other packet: glassbox journey demo --packet N\n")?;
     }
     Ok(code)
@@ -276,8 +276,8 @@ impl Session {
     }
 
     /// Every record of the run so far, if they were logged.
-    pub(super) fn records(&self) -> Vec<emu_core::trace::TraceRecord> {
-        self.log.as_ref().map(SharedLog::take).unwrap_or_default()
+    pub(super) fn log(&self) -> Logged {
+        self.log.as_ref().map(SharedLog::take_all).unwrap_or_default()
     }
 }
 

@@ -1,29 +1,61 @@
-//! The journey: everything that one packet set in motion, from the wire to the guest's handler to the reply.
+//! The journey: everything that one packet set in motion, from the wire to the guest's handler to the reply; or, of a frame that
+//! the guest sent, what made it do so and what became of it.
 //!
 //! Causes make it: a record belongs to the journey if its chain of causes leads to the frame's arrival. A handler's
 //! further interrupts (the transmission it started completes, say) end the journey; what they do is theirs.
 
-use super::text;
-use emu_core::trace::{RecordId, TraceEvent, TraceRecord};
-use emu_core::{Slot, VirtDuration, VirtTime};
+use emu_core::trace::{Logged, RecordId, TraceEvent, TraceRecord};
+use emu_core::{Slot, VirtDuration};
+use emu_devices::e1000::spec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-/// Interrupt cause read: the register whose read tells the driver that its card has something.
-const ICR: u64 = 0xc0;
+/// Which frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One that came in, counting from 0.
+    In(u64),
+    /// One that the guest sent, counting from 0.
+    Out(u64),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::In(packet) => write!(f, "packet {packet}"),
+            Self::Out(packet) => write!(f, "frame out {packet}"),
+        }
+    }
+}
 
 /// One packet's records in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Journey {
-    /// The packet's number, counting frames in from 0.
-    pub packet: u64,
+    /// The frame.
+    pub subject: Subject,
     /// The records, by ascending number.
     pub steps: Vec<TraceRecord>,
+    /// The bytes that records came with, as far as they are known.
+    pub bytes: BTreeMap<RecordId, Box<[u8]>>,
     /// The frame raised no interrupt of its own: the driver found it in a handler that another one had raised.
     pub shared_interrupt: bool,
 }
 
 impl Journey {
+    /// Follows a frame through `log`, which must hold every kind. `None` if there is no such frame.
+    #[must_use]
+    pub fn of(log: &Logged, subject: Subject) -> Option<Self> {
+        let mut journey = match subject {
+            Subject::In(packet) => Self::follow(&log.records, packet)?,
+            Subject::Out(packet) => Self::trace_back(&log.records, packet)?,
+        };
+        for step in &journey.steps {
+            if let Some(bytes) = log.bytes.get(&step.id) {
+                journey.bytes.insert(step.id, bytes.clone());
+            }
+        }
+        Some(journey)
+    }
+
     /// Follows packet `packet` through `records`, which must be in order and hold every kind. `None` if no such packet
     /// came in.
     #[must_use]
@@ -31,9 +63,8 @@ impl Journey {
         let arrival = records
             .iter()
             .find(|record| matches!(record.event, TraceEvent::FrameIn { packet: n, .. } if n == packet))?;
-        let children = children_of(records);
         let mut found = BTreeSet::new();
-        collect(&children, records, arrival.id, &mut found);
+        collect(records, arrival.id, &mut found);
         let is = |id: &RecordId, test: fn(&TraceEvent) -> bool| {
             record_of(records, *id).is_some_and(|record| test(&record.event))
         };
@@ -45,11 +76,45 @@ impl Journey {
             && let Some(handler) = handler_that_looked(records, delivered)
         {
             shared_interrupt = true;
-            found.insert(handler);
-            collect(&children, records, handler, &mut found);
+            collect(records, handler, &mut found);
         }
+        Some(Self::made_of(records, &found, Subject::In(packet), shared_interrupt))
+    }
+
+    /// The way of frame `packet` out: what led to it, and what it led to. `None` if no such frame went out.
+    #[must_use]
+    pub fn trace_back(records: &[TraceRecord], packet: u64) -> Option<Self> {
+        let sent = records
+            .iter()
+            .find(|record| matches!(record.event, TraceEvent::FrameOut { packet: n, .. } if n == packet))?;
+        let causes = causes_of(records, sent);
+        let mut found: BTreeSet<RecordId> = causes.iter().map(|record| record.id).collect();
+        found.insert(sent.id);
+        let doorbell = causes.iter().find(|record| is_doorbell(record));
+        let fetch = causes.iter().find(|record| matches!(record.event, TraceEvent::DescFetch { .. }));
+        if let Some(fetch) = fetch {
+            collect(records, fetch.id, &mut found);
+            // How the descriptor was read: what the doorbell set in motion just before.
+            let before = records.iter().rev().skip_while(|record| record.id >= fetch.id);
+            let reading = before.take_while(|record| {
+                record.cause == fetch.cause && !matches!(record.event, TraceEvent::DescFetch { .. })
+                    || doorbell.is_some_and(|doorbell| {
+                        record.id > doorbell.id && matches!(record.event, TraceEvent::WalkStep { .. })
+                    })
+            });
+            found.extend(reading.map(|record| record.id));
+        }
+        Some(Self::made_of(records, &found, Subject::Out(packet), false))
+    }
+
+    fn made_of(
+        records: &[TraceRecord],
+        found: &BTreeSet<RecordId>,
+        subject: Subject,
+        shared_interrupt: bool,
+    ) -> Self {
         let steps = found.iter().filter_map(|id| record_of(records, *id)).copied().collect();
-        Some(Self { packet, steps, shared_interrupt })
+        Self { subject, steps, bytes: BTreeMap::new(), shared_interrupt }
     }
 
     /// The frames that went out in this journey, by number.
@@ -60,83 +125,87 @@ impl Journey {
         })
     }
 
+    /// The bytes of the frame itself; empty if they are not known.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        let own = self.steps.iter().find(|step| match (step.event, self.subject) {
+            (TraceEvent::FrameIn { packet, .. }, Subject::In(own))
+            | (TraceEvent::FrameOut { packet, .. }, Subject::Out(own)) => packet == own,
+            _ => false,
+        });
+        own.and_then(|step| self.bytes.get(&step.id)).map_or(&[], |bytes| &bytes[..])
+    }
+
+    /// The first reply and its bytes, if one went out.
+    #[must_use]
+    pub fn reply(&self) -> Option<(&TraceRecord, &[u8])> {
+        let out = self.steps.iter().find(|step| matches!(step.event, TraceEvent::FrameOut { .. }))?;
+        Some((out, self.bytes.get(&out.id).map_or(&[], |bytes| &bytes[..])))
+    }
+
     /// From the frame's last bit in to the reply's last bit out, if a reply went out.
     #[must_use]
     pub fn latency(&self) -> Option<VirtDuration> {
-        let out = self.steps.iter().find(|step| matches!(step.event, TraceEvent::FrameOut { .. }))?;
+        let (out, _) = self.reply()?;
         Some(out.time.since(self.steps.first()?.time))
     }
 
-    /// As a table for the terminal.
+    /// The write of the card's tail register that sent the first frame out.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        let mut before = self.steps.first().map_or(VirtTime::ZERO, |step| step.time);
-        for step in &self.steps {
-            let waited = step.time.since(before);
-            before = step.time;
-            let cause = step.cause.map_or(String::new(), |cause| format!("  <- {cause}"));
-            // Writing to a String cannot fail.
-            let _ = writeln!(
-                out,
-                "{}  {:>11}  {:>7}  {:<10} {}{cause}",
-                text::time(step.time),
-                delta(waited),
-                step.id.to_string(),
-                step.source.to_string(),
-                text::describe(step.source, &step.event),
-            );
-            if self.shared_interrupt && matches!(step.event, TraceEvent::FrameDelivered { .. }) {
-                let _ = writeln!(
-                    out,
-                    "{:>18}an interrupt was already on its way: its handler finds this frame too",
-                    ""
-                );
+    pub fn doorbell(&self) -> Option<&TraceRecord> {
+        let (out, _) = self.reply()?;
+        let mut at = out;
+        loop {
+            at = self.step(at.cause?)?;
+            if is_doorbell(at) {
+                return Some(at);
             }
         }
-        if let Some(latency) = self.latency() {
-            let _ = writeln!(out, "from the frame's last bit in to the reply's last bit out: {latency}");
-        }
-        out
+    }
+
+    /// The step of that number.
+    #[must_use]
+    pub fn step(&self, id: RecordId) -> Option<&TraceRecord> {
+        record_of(&self.steps, id)
     }
 }
 
-fn delta(span: VirtDuration) -> String {
-    if span == VirtDuration::ZERO { String::new() } else { format!("+{span}") }
+fn is_doorbell(record: &TraceRecord) -> bool {
+    matches!(
+        (record.source, record.event),
+        (Slot::Nic(_), TraceEvent::MmioWrite { offset, .. }) if offset == u64::from(spec::TDT)
+    )
 }
 
 fn record_of(records: &[TraceRecord], id: RecordId) -> Option<&TraceRecord> {
     records.binary_search_by_key(&id, |record| record.id).ok().map(|index| &records[index])
 }
 
-fn children_of(records: &[TraceRecord]) -> BTreeMap<RecordId, Vec<RecordId>> {
-    let mut children: BTreeMap<RecordId, Vec<RecordId>> = BTreeMap::new();
-    for record in records {
-        if let Some(cause) = record.cause {
-            children.entry(cause).or_default().push(record.id);
-        }
+/// The chain of causes of a record, nearest first.
+fn causes_of<'r>(records: &'r [TraceRecord], of: &TraceRecord) -> Vec<&'r TraceRecord> {
+    let mut causes = Vec::new();
+    let mut at = of.cause;
+    while let Some(record) = at.and_then(|id| record_of(records, id)) {
+        causes.push(record);
+        // A cause is older than what it causes; anything else is no trace of ours.
+        at = record.cause.filter(|cause| *cause < record.id);
     }
-    children
+    causes
 }
 
-/// Adds `from` and all that follows from it, into the first handler but not beyond the interrupts that it causes.
-fn collect(
-    children: &BTreeMap<RecordId, Vec<RecordId>>,
-    records: &[TraceRecord],
-    from: RecordId,
-    found: &mut BTreeSet<RecordId>,
-) {
-    let in_handler = |id| {
-        record_of(records, id).is_some_and(|record| matches!(record.event, TraceEvent::CpuInterrupt { .. }))
-    };
-    let mut open = vec![(from, in_handler(from))];
+/// Adds `from` and all that follows from it, into the first handler but not beyond the interrupts that it causes. Causes
+/// come before what they cause, so one pass finds everything.
+fn collect(records: &[TraceRecord], from: RecordId, found: &mut BTreeSet<RecordId>) {
+    let Ok(start) = records.binary_search_by_key(&from, |record| record.id) else { return };
+    let interrupt = |record: &TraceRecord| matches!(record.event, TraceEvent::CpuInterrupt { .. });
+    // Records whose effects belong to it, and whether they are in a handler.
+    let mut open = BTreeMap::from([(from, interrupt(&records[start]))]);
     found.insert(from);
-    while let Some((id, handled)) = open.pop() {
-        for &child in children.get(&id).into_iter().flatten() {
-            let another = in_handler(child);
-            if found.insert(child) && !(handled && another) {
-                open.push((child, handled || another));
-            }
+    for record in &records[start..] {
+        let Some(&handled) = record.cause.and_then(|cause| open.get(&cause)) else { continue };
+        found.insert(record.id);
+        if !(handled && interrupt(record)) {
+            open.insert(record.id, handled || interrupt(record));
         }
     }
 }
@@ -145,7 +214,9 @@ fn collect(
 fn handler_that_looked(records: &[TraceRecord], delivered: RecordId) -> Option<RecordId> {
     records.iter().filter(|record| record.id > delivered).find_map(|record| {
         match (record.source, record.event) {
-            (Slot::Nic(_), TraceEvent::MmioRead { offset: ICR, .. }) => record.cause,
+            (Slot::Nic(_), TraceEvent::MmioRead { offset, .. }) if offset == u64::from(spec::ICR) => {
+                record.cause
+            }
             _ => None,
         }
     })
@@ -154,7 +225,7 @@ fn handler_that_looked(records: &[TraceRecord], delivered: RecordId) -> Option<R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emu_core::VirtDuration;
+    use emu_core::{VirtDuration, VirtTime};
 
     fn record(id: u64, cause: Option<u64>, event: TraceEvent) -> TraceRecord {
         let time = VirtTime::ZERO.after(VirtDuration::from_us(id));
@@ -200,7 +271,8 @@ mod tests {
     #[test]
     fn a_frame_without_an_interrupt_of_its_own_is_found_in_another_ones_handler() {
         let delivered = TraceEvent::FrameDelivered { packet: 0, len: 60, descriptors: 1 };
-        let looked = TraceEvent::MmioRead { offset: ICR, width: emu_core::Width::B4, value: 0x80 };
+        let looked =
+            TraceEvent::MmioRead { offset: spec::ICR.into(), width: emu_core::Width::B4, value: 0x80 };
         let records = [
             record(0, None, IN),
             record(1, None, TAKEN),

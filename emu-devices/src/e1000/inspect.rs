@@ -97,13 +97,19 @@ impl E1000 {
             } else {
                 Owner::Card
             };
-            let meaning = raw.map_or_else(String::new, |raw| match which {
-                Ring::Rx => describe_receive(raw),
-                Ring::Tx => describe_transmit(raw),
-            });
+            let meaning = raw.map_or_else(String::new, |raw| describe_descriptor(which, raw));
             Descriptor { index, iova, raw, owner, meaning }
         };
         (0..count.min(limit)).map(describe).collect()
+    }
+}
+
+/// The fields of a descriptor of a ring, in words.
+#[must_use]
+pub fn describe_descriptor(ring: Ring, raw: [u64; 2]) -> String {
+    match ring {
+        Ring::Rx => describe_receive(raw),
+        Ring::Tx => describe_transmit(raw),
     }
 }
 

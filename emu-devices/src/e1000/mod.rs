@@ -31,7 +31,7 @@ mod tests;
 mod timing;
 mod tx;
 
-pub use inspect::{Descriptor, Owner};
+pub use inspect::{Descriptor, Owner, describe_descriptor};
 pub use names::{REGISTERS, RegisterInfo, icr_names, register_info, register_name};
 pub use state::E1000State;
 pub use stats::Stats;
