@@ -23,6 +23,10 @@ fn is_root(event: &TraceEvent) -> bool {
             | TraceEvent::PciRead { .. }
             | TraceEvent::PciWrite { .. }
             | TraceEvent::BadAccess { .. }
+            | TraceEvent::MsrRead { .. }
+            | TraceEvent::MsrWrite { .. }
+            // MOV to CR8.
+            | TraceEvent::LapicTpr { .. }
             | TraceEvent::CpuException { .. }
             | TraceEvent::CpuIret { .. }
             | TraceEvent::CpuMode { .. }
@@ -96,9 +100,11 @@ fn a_frame_out_is_traced_back_to_the_frame_that_it_answers() {
     let log = log_of("demo");
     let answer = Journey::of(&log, Subject::Out(0)).unwrap();
     assert!(matches!(answer.steps[0].event, TraceEvent::FrameIn { packet: 0, .. }), "{:?}", answer.steps[0]);
-    for seen in ["descriptor fetched", "frame from memory", "onto the wire", "descriptor written back"] {
+    for seen in ["guest: driver and stack, until the doorbell", "frame from memory", "onto the wire"] {
         assert!(answer.stages().iter().any(|stage| stage.name == seen), "{seen}: {}", answer.to_text());
     }
+    let reclaimed = answer.steps.iter().any(|step| matches!(step.event, TraceEvent::DescWriteBack { .. }));
+    assert!(reclaimed, "{}", answer.to_text());
     assert!(answer.to_text().contains("ARP: 192.0.2.2 is at 52:54:00:12:34:56"));
     assert_eq!(Journey::of(&log, Subject::Out(999)), None);
 }

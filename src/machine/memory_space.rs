@@ -29,10 +29,13 @@ impl Platform {
         let Some((region, offset)) = self.map.find(gpa) else { return self.nobody_reads(gpa, width) };
         let timing = &self.board.timing;
         let (cost, chipset) = (timing.mmio_read.0, timing.chipset.0);
+        if region.slot == Slot::Pci {
+            return self.read_ecam(offset, width);
+        }
+        let read = self.board.fabric.tracer.announce();
         let Board { fabric, mem, iommu, lapics, ioapic, .. } = &mut self.board;
         let (result, cost) = match region.slot {
             Slot::Nic(_) => (self.with_nic(|nic, ctx, _| nic.mmio_read(ctx, offset, width)), cost),
-            Slot::Pci => return self.read_ecam(offset, width),
             Slot::Ioapic => (ioapic.read(&mut fabric.env(), offset, width), chipset),
             Slot::Lapic(_) => {
                 let lapic = lapics.first_mut().ok_or(IoError::NoRegister);
@@ -42,10 +45,10 @@ impl Platform {
                 let iommu = iommu.as_mut().ok_or(IoError::NoRegister);
                 (iommu.and_then(|iommu| iommu.read(&mut fabric.env(), mem, offset, width)), chipset)
             }
-            _ => return self.nobody_reads(gpa, width),
+            _ => (Err(IoError::NoRegister), cost),
         };
         let value = self.answer(region.slot, offset, width, false, result);
-        self.board.fabric.env().trace(region.slot, TraceEvent::MmioRead { offset, width, value });
+        self.board.fabric.tracer.tell(read, region.slot, TraceEvent::MmioRead { offset, width, value });
         Reply { value, cost }
     }
 

@@ -248,12 +248,17 @@ impl CpuBus for Platform {
     fn apic_msr_read(&mut self, at: Stamp, msr: u32) -> Result<u64, ApicGp> {
         self.board.fabric.at(at);
         let Board { fabric, lapics, .. } = &mut self.board;
-        lapics.first_mut().ok_or(ApicGp)?.msr_read(&mut fabric.env(), msr).map_err(|_| ApicGp)
+        let lapic = lapics.first_mut().ok_or(ApicGp)?;
+        let value = lapic.msr_read(&mut fabric.env(), msr).map_err(|_| ApicGp)?;
+        fabric.tracer.emit(Slot::Lapic(0), TraceEvent::MsrRead { msr, value });
+        Ok(value)
     }
 
     fn apic_msr_write(&mut self, at: Stamp, msr: u32, value: u64) -> Result<(), ApicGp> {
         self.board.fabric.at(at);
         let Board { fabric, lapics, .. } = &mut self.board;
+        let id = fabric.tracer.emit(Slot::Lapic(0), TraceEvent::MsrWrite { msr, value });
+        fabric.tracer.set_cause(Some(id));
         let result =
             lapics.first_mut().ok_or(ApicGp)?.msr_write(&mut fabric.env(), msr, value).map_err(|_| ApicGp);
         self.drain();

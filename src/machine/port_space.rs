@@ -94,6 +94,7 @@ impl Platform {
                 None => Reply { value: width.mask(), cost: self.board.timing.port.0 },
             };
         }
+        let read = self.board.fabric.tracer.announce();
         let Board { fabric, pic, .. } = &mut self.board;
         let devices = &mut self.devices;
         let mut env = fabric.env();
@@ -111,7 +112,7 @@ impl Platform {
         };
         let value = self.port_answer(answer, port, width, false, result);
         let event = TraceEvent::PortRead { port, width, value: value as u32 };
-        self.board.fabric.env().trace(answer.slot(), event);
+        self.board.fabric.tracer.tell(read, answer.slot(), event);
         Reply { value, cost: self.board.timing.port.0 }
     }
 

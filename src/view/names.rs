@@ -28,6 +28,21 @@ pub fn register(slot: Slot, offset: u64) -> String {
     }
 }
 
+/// One of the local APIC's MSRs (SDM vol. 4, table 2-2; x2APIC: vol. 3A, table 12-6).
+#[must_use]
+pub fn msr(msr: u32) -> String {
+    const X2APIC: u32 = 0x800;
+    match msr {
+        0x1b => "IA32_APIC_BASE".to_owned(),
+        0x6e0 => "IA32_TSC_DEADLINE".to_owned(),
+        X2APIC..=0x8ff => match lapic::register_name(u64::from(msr - X2APIC) << 4) {
+            Some(name) => format!("x2APIC {name}"),
+            None => format!("x2APIC MSR {msr:#x}"),
+        },
+        _ => format!("MSR {msr:#x}"),
+    }
+}
+
 /// Bits of the e1000's ICR, by name.
 #[must_use]
 pub fn icr_bits(causes: u32) -> String {

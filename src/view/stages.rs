@@ -98,13 +98,8 @@ const TRANSMIT: [Milestone; 3] = [
     ("onto the wire", |_, r| matches!(r.event, TraceEvent::FrameOut { .. })),
 ];
 
-/// After a frame went out.
-const RECLAIM: [Milestone; 1] =
-    [("descriptor written back", |_, r| matches!(r.event, TraceEvent::DescWriteBack { ring: Ring::Tx, .. }))];
-
 impl Journey {
-    /// Its stages, in order and without gaps, from its first record to the frame out (or of a frame out, to the handler that its
-    /// interrupt reached).
+    /// Its stages, in order and without gaps, from its first record to the frame out.
     #[must_use]
     pub fn stages(&self) -> Vec<Stage> {
         let milestones: Vec<Milestone> = match self.subject {
@@ -112,7 +107,7 @@ impl Journey {
                 let interrupt = if self.shared_interrupt { &SHARED[..] } else { &INTERRUPT[..] };
                 [&RECEIVE[..], interrupt, &GUEST, &TRANSMIT].concat()
             }
-            Subject::Out(_) => [&GUEST[1..], &TRANSMIT, &RECLAIM, &INTERRUPT].concat(),
+            Subject::Out(_) => [&GUEST[1..], &TRANSMIT].concat(),
         };
         let Some(first) = self.steps.first() else { return Vec::new() };
         let (mut stages, mut rest, mut begin) = (Vec::new(), &self.steps[..], first.time);
@@ -142,7 +137,10 @@ impl Journey {
                 TraceEvent::Invalidate { .. } => figures.invalidations += 1,
                 TraceEvent::IrteLookup { hit: false, .. } => figures.interrupt_entry_misses += 1,
                 TraceEvent::CpuInterrupt { .. } => figures.interrupts += 1,
-                TraceEvent::MmioRead { .. } | TraceEvent::MmioWrite { .. } => figures.register_accesses += 1,
+                TraceEvent::MmioRead { .. }
+                | TraceEvent::MmioWrite { .. }
+                | TraceEvent::MsrRead { .. }
+                | TraceEvent::MsrWrite { .. } => figures.register_accesses += 1,
                 _ => {}
             }
         }

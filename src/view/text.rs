@@ -81,6 +81,8 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::PortWrite { .. }
         | TraceEvent::PciRead { .. }
         | TraceEvent::PciWrite { .. }
+        | TraceEvent::MsrRead { .. }
+        | TraceEvent::MsrWrite { .. }
         | TraceEvent::BadAccess { .. } => access(source, event),
         TraceEvent::Snapshot => "snapshot taken".to_owned(),
         TraceEvent::Reset => "machine reset".to_owned(),
@@ -343,6 +345,8 @@ fn access(source: Slot, event: &TraceEvent) -> String {
         TraceEvent::PciWrite { bdf, offset, width, value } => {
             format!("config {bdf} {offset:#x} := {}", number(width, u64::from(value)))
         }
+        TraceEvent::MsrRead { msr, value } => format!("{} reads {value:#x}", names::msr(msr)),
+        TraceEvent::MsrWrite { msr, value } => format!("{} := {value:#x}", names::msr(msr)),
         TraceEvent::BadAccess { offset, width, write, error } => {
             let verb = if write { "write" } else { "read" };
             let why = match error {

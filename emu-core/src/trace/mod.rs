@@ -80,6 +80,16 @@ pub struct Tracer {
     cause: Option<RecordId>,
     mask: TraceMask,
     sink: Option<Box<dyn TraceSink>>,
+    /// What happened since a record was announced; the sink gets it behind that record.
+    held: Option<Vec<(TraceRecord, Vec<u8>)>>,
+}
+
+/// A record that has its number but is not told yet: a read, whose effects come before its value is known.
+#[derive(Debug)]
+#[must_use = "what happens until it is told is held back"]
+pub struct Announced {
+    id: RecordId,
+    cause: Option<RecordId>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -110,20 +120,44 @@ impl Tracer {
     pub fn emit_with(&mut self, source: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         let id = RecordId(self.state.next_id);
         self.state.next_id += 1;
-        if self.mask.has(event.kind())
-            && let Some(sink) = &mut self.sink
-        {
-            sink.record(&TraceRecord {
-                id,
-                time: self.now,
-                insns: self.insns,
-                source,
-                cause: self.cause,
-                event,
-            });
+        if self.mask.has(event.kind()) {
+            let (time, insns, cause) = (self.now, self.insns, self.cause);
+            self.write(&TraceRecord { id, time, insns, source, cause, event }, bytes);
+        }
+        id
+    }
+
+    fn write(&mut self, record: &TraceRecord, bytes: &[u8]) {
+        if let Some(held) = &mut self.held {
+            held.push((*record, bytes.to_vec()));
+        } else if let Some(sink) = &mut self.sink {
+            sink.record(record);
             if !bytes.is_empty() {
                 sink.bytes(bytes);
             }
+        }
+    }
+
+    /// Numbers a record that [`Self::tell`] tells later, and makes it the cause of what happens until then.
+    pub fn announce(&mut self) -> Announced {
+        let id = RecordId(self.state.next_id);
+        self.state.next_id += 1;
+        debug_assert!(self.held.is_none(), "one record at a time is announced");
+        self.held = Some(Vec::new());
+        Announced { id, cause: self.set_cause(Some(id)) }
+    }
+
+    /// Tells an announced record, puts the former cause back, and lets go of what was held behind it.
+    pub fn tell(&mut self, announced: Announced, source: Slot, event: TraceEvent) -> RecordId {
+        let Announced { id, cause } = announced;
+        self.cause = cause;
+        let held = self.held.take();
+        if self.mask.has(event.kind()) {
+            let (time, insns) = (self.now, self.insns);
+            self.write(&TraceRecord { id, time, insns, source, cause, event }, &[]);
+        }
+        for (record, bytes) in held.into_iter().flatten() {
+            self.write(&record, &bytes);
         }
         id
     }
@@ -203,6 +237,25 @@ mod tests {
         assert_eq!(ids(TraceMask::ALL), (RecordId(1), 2));
         assert_eq!(ids(TraceMask::NONE), (RecordId(1), 0));
         assert_eq!(ids(TraceMask::NONE.with(TraceKind::Cpu)), (RecordId(1), 1));
+    }
+
+    #[test]
+    fn what_a_read_sets_in_motion_follows_it_and_has_it_as_its_cause() {
+        let log = SharedLog::default();
+        let mut tracer = Tracer::default();
+        tracer.attach(TraceMask::ALL, Box::new(log.clone()));
+        let first = tracer.emit(Slot::Cpu(0), TraceEvent::Reset);
+        tracer.set_cause(Some(first));
+        let announced = tracer.announce();
+        let effect = tracer.emit(Slot::Nic(0), TraceEvent::PinLevel { pin: crate::irq::Pin(0), high: false });
+        let read = TraceEvent::PortRead { port: 0x60, width: crate::access::Width::B1, value: 7 };
+        let read = tracer.tell(announced, Slot::Kbc, read);
+        tracer.emit(Slot::Cpu(0), TraceEvent::Reset);
+        let told: Vec<_> = log.take().iter().map(|record| (record.id, record.cause)).collect();
+        assert_eq!(
+            told,
+            [(first, None), (read, Some(first)), (effect, Some(read)), (RecordId(3), Some(first))]
+        );
     }
 
     #[test]

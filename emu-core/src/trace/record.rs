@@ -253,6 +253,10 @@ pub enum TraceEvent {
     PciRead { bdf: Bdf, offset: u16, width: Width, value: u32 },
     /// PCI configuration write.
     PciWrite { bdf: Bdf, offset: u16, width: Width, value: u32 },
+    /// RDMSR of one of the local APIC's registers.
+    MsrRead { msr: u32, value: u64 },
+    /// WRMSR of one of the local APIC's registers.
+    MsrWrite { msr: u32, value: u64 },
     /// A chip refused an access.
     BadAccess { offset: u64, width: Width, write: bool, error: BadAccess },
 
@@ -325,7 +329,7 @@ impl TraceKind {
         (Self::Fault, "fault", "remapping faults"),
         (Self::Irq, "irq", "pins, messages, I/O APIC, local APIC, 8259"),
         (Self::Cpu, "cpu", "exceptions, interrupts taken, IRET, modes, CR3, HLT"),
-        (Self::Mmio, "mmio", "device registers in memory space, by name"),
+        (Self::Mmio, "mmio", "device registers in memory space and the local APIC's MSRs, by name"),
         (Self::Port, "port", "port input and output"),
         (Self::Pci, "pci", "PCI configuration accesses"),
         (Self::Mark, "mark", "snapshots, resets, power-off"),
@@ -380,7 +384,11 @@ impl TraceEvent {
             | Self::CpuCr3 { .. }
             | Self::CpuHalt { .. }
             | Self::CpuShutdown { .. } => TraceKind::Cpu,
-            Self::MmioRead { .. } | Self::MmioWrite { .. } | Self::BadAccess { .. } => TraceKind::Mmio,
+            Self::MmioRead { .. }
+            | Self::MmioWrite { .. }
+            | Self::MsrRead { .. }
+            | Self::MsrWrite { .. }
+            | Self::BadAccess { .. } => TraceKind::Mmio,
             Self::PortRead { .. } | Self::PortWrite { .. } => TraceKind::Port,
             Self::PciRead { .. } | Self::PciWrite { .. } => TraceKind::Pci,
             Self::Snapshot | Self::Reset | Self::PowerOff { .. } => TraceKind::Mark,
