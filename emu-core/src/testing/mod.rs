@@ -1,7 +1,8 @@
 //! Fakes for tests and benches. For chips: a clock, queues, a trace, and a flat memory that DMA reaches untranslated. For
-//! the processor: [`FlatBus`].
+//! the processor: [`FlatBus`], and [`fuzz`], which makes a program of any bytes.
 
 mod cpu;
+pub mod fuzz;
 
 pub use cpu::{FlatBus, identity_map, long_mode};
 
