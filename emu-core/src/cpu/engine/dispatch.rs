@@ -364,11 +364,15 @@ impl Cpu {
         self.engine.cache.generation().wrapping_add(self.mmu.code_generation())
     }
 
-    /// The page of `block` becomes the current code page, as fetching from it would make it. Code is flat.
+    /// The page of `block` becomes the current code page, as fetching from it would make it. Code is flat. If the budget
+    /// does not cover the block, nothing is fetched yet: the run may end before it.
     #[inline(never)]
     fn enter_code_page(&mut self, block: *const Block) {
         // SAFETY: a link's or the jump cache's target, in its generation.
-        let gpa = unsafe { (*block).gpa.page_base() };
+        let (gpa, cycles) = unsafe { ((*block).gpa.page_base(), (*block).cycles) };
+        if self.engine.position.budget < i64::from(cycles) {
+            return;
+        }
         let lin = self.regs[CODE_PAGE as usize];
         self.mmu.enter_code_page(lin, gpa, self.cpl == 3);
     }

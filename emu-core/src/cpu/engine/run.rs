@@ -48,6 +48,8 @@ impl Cpu {
             if let Some(exit) = self.between_instructions(bus) {
                 return exit;
             }
+            // What was delivered may have changed the mode once more.
+            self.trace_mode(bus);
             if self.engine.position.fruitless >= FRUITLESS_MAX && self.engine.fruitless() >= FRUITLESS_MAX {
                 return Exit::Livelock;
             }
@@ -59,6 +61,10 @@ impl Cpu {
                     return Exit::InsnLimit;
                 }
                 self.engine.position.aim(deadline, insn_limit);
+            }
+            if self.pending_debug != 0 && self.shadow != Shadow::Debug {
+                // A delivery's own stores met a data breakpoint: that comes before the handler's first instruction.
+                continue;
             }
             if self.must_step() {
                 self.step(bus);

@@ -563,3 +563,16 @@ fn breakpoints_are_armed_again_by_a_restored_state() {
     guest.run(2);
     assert_eq!(guest.in_handler(), Some(1));
 }
+
+#[test]
+fn a_breakpoint_that_a_delivery_meets_comes_before_the_handlers_first_instruction() {
+    let mut guest = Guest::new(Mode::Protected32, 0, NOPS);
+    flags(&mut guest, TF);
+    set_dr(&mut guest, 0, STACK - 4);
+    set_dr(&mut guest, 7, dr7(0, 1, 3));
+    guest.run(2);
+    assert_eq!(guest.exceptions(), [(1, None), (1, None)]);
+    assert_eq!((guest.cpu.insns(), guest.stack(B4, 1)), (2, vec![handler(1)]));
+    let retired = guest.bus.records.iter().map(|(insns, _)| *insns).collect::<Vec<_>>();
+    assert_eq!(retired, [1, 1], "the handler's loop has not begun");
+}

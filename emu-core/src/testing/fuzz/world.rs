@@ -285,7 +285,7 @@ fn control(state: &mut CpuState, header: &Header) {
     let flags = bit::ALL & !(bit::VM | bit::VIF | bit::VIP);
     state.rflags = u64::from(header.rflags) & flags | vm | bit::ONE;
     if header.breakpoints {
-        state.dr = [header.code + 3, at::DATA + 0x10, at::DATA + 0x1000, 0x40, 0, 0, state.dr[6], 0x0fd1_04aa];
+        state.dr = [header.code + 3, at::DATA + 0x10, at::DATA + 0x1000, 0x40, 0, 0, state.dr[6], 0x0fd0_04aa];
     }
 }
 
