@@ -2,7 +2,8 @@
 //!
 //! In an optimised build on x86-64 a handler ends by calling the next one, which the compiler turns into a jump; a build
 //! with debug assertions, or for another host, gets the same handlers one by one from a loop. Either way a handler
-//! answers null to leave, with RIP and the charges put right.
+//! answers null to leave, with RIP and the charges put right. That calls become jumps is what keeps the stack from growing; a
+//! handler must therefore lend nothing of its own by address to a function that is not inlined. `tests/tail_calls.sh` looks.
 //!
 //! Operations are reached by address. What makes that sound: a block's operations lie in one allocation that ends with a
 //! sentinel which never asks for a successor; blocks are freed by [`super::cache::BlockCache::collect`] only, which the

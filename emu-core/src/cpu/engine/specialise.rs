@@ -316,6 +316,8 @@ fn choose(insn: &Instruction, mode: ModeKey) -> Option<Hot> {
         Mnemonic::Shl | Mnemonic::Sal => shifted::<shift::Shl>(insn),
         Mnemonic::Shr => shifted::<shift::Shr>(insn),
         Mnemonic::Sar => shifted::<shift::Sar>(insn),
+        Mnemonic::Rol => shifted::<shift::Rol>(insn),
+        Mnemonic::Ror => shifted::<shift::Ror>(insn),
         Mnemonic::Imul => multiplied(insn),
         Mnemonic::Mov => moved(insn),
         Mnemonic::Movzx => widened(insn, hot_zero),

@@ -1,4 +1,4 @@
-//! ROL, ROR, RCL, RCR, SHLD, SHRD. SDM vol. 2B.
+//! RCL, RCR, SHLD, SHRD. SDM vol. 2B.
 //!
 //! Where the manual leaves OF undefined (counts above one) it is computed as for the last single step.
 
@@ -10,8 +10,6 @@ use iced_x86::{Code, Instruction, Mnemonic};
 
 pub(super) fn lookup(code: Code) -> Option<Exec> {
     Some(match code.mnemonic() {
-        Mnemonic::Rol => |cpu, bus, insn| rotate(cpu, bus, insn, rol),
-        Mnemonic::Ror => |cpu, bus, insn| rotate(cpu, bus, insn, ror),
         Mnemonic::Rcl => |cpu, bus, insn| rotate(cpu, bus, insn, rcl),
         Mnemonic::Rcr => |cpu, bus, insn| rotate(cpu, bus, insn, rcr),
         Mnemonic::Shld => |cpu, bus, insn| double_shift(cpu, bus, insn, true),
@@ -50,22 +48,6 @@ fn rotate(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction, rotate: Rotat
     cpu.write_operand(bus, insn, 0, width, rotated.value)?;
     cpu.flags = cpu.flags.with_cf_of(rotated.cf, rotated.of);
     Ok(())
-}
-
-fn rol(width: Width, value: u64, count: u32, _: bool) -> Rotated {
-    let bits = width.bits();
-    let count = count % bits;
-    let value = if count == 0 { value } else { (value << count | value >> (bits - count)) & width.mask() };
-    let cf = bit(value, 0);
-    Rotated { value, cf, of: bit(value, bits - 1) != cf }
-}
-
-fn ror(width: Width, value: u64, count: u32, _: bool) -> Rotated {
-    let bits = width.bits();
-    let count = count % bits;
-    let value = if count == 0 { value } else { (value >> count | value << (bits - count)) & width.mask() };
-    let cf = bit(value, bits - 1);
-    Rotated { value, cf, of: bit(value, bits - 2) != cf }
 }
 
 /// Through CF: a rotation of one bit more than the operand has.

@@ -265,8 +265,24 @@ pub(super) fn shift(cpu: &mut Cpu, kind: Shift, width: Width, value: u64, count:
             let cf = signed >> (count - 1) & 1 != 0;
             ((signed >> count) as u64 & width.mask(), cf, false)
         }
+        Shift::RotateLeft | Shift::RotateRight => {
+            return rotate(cpu, kind == Shift::RotateLeft, width, value, count);
+        }
     };
     cpu.flags = Flags::result_with(width, result, cf, of);
+    result
+}
+
+/// Of the flags only CF and OF change, also where whole turns leave the value as it was. OF, undefined on hardware for counts above
+/// one, is that of the last step.
+#[inline(always)]
+fn rotate(cpu: &mut Cpu, left: bool, width: Width, value: u64, count: u64) -> u64 {
+    let bits = u64::from(width.bits());
+    let by = if left { count % bits } else { (bits - count % bits) % bits };
+    let result = if by == 0 { value } else { (value << by | value >> (bits - by)) & width.mask() };
+    let bit = |at: u64| result >> at & 1 != 0;
+    let (cf, other) = if left { (bit(0), bit(bits - 1)) } else { (bit(bits - 1), bit(bits - 2)) };
+    cpu.flags = cpu.flags.with_cf_of(cf, cf != other);
     result
 }
 

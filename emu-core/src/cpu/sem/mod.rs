@@ -33,12 +33,14 @@ pub(crate) enum Flow<V> {
     To(V),
 }
 
-/// Shifts by a count.
+/// Shifts and rotations by a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shift {
     Left,
     Right,
     Arithmetic,
+    RotateLeft,
+    RotateRight,
 }
 
 /// The primitives that hot instructions are made of. Values are 64 bits wide and, unless said otherwise, zero-extended

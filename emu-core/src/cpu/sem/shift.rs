@@ -1,4 +1,4 @@
-//! SHL, SHR, SAR by one, an immediate or CL. SDM vol. 2B, "SAL/SAR/SHL/SHR".
+//! SHL, SHR, SAR, ROL, ROR by one, an immediate or CL. SDM vol. 2B, "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR".
 
 use super::width::{B8, W};
 use super::{Builder, Flow, Sem, Shift};
@@ -23,7 +23,7 @@ macro_rules! kinds {
     )*};
 }
 
-kinds!(Shl = Left, Shr = Right, Sar = Arithmetic);
+kinds!(Shl = Left, Shr = Right, Sar = Arithmetic, Rol = RotateLeft, Ror = RotateRight);
 
 /// Counts are taken modulo 64 for quadwords, else 32.
 const fn count_mask(width: Width) -> u64 {

@@ -236,7 +236,8 @@ fn compute<T>(cpu: &mut Cpu, body: impl FnOnce(&mut Env) -> T) -> Option<T> {
 pub(crate) struct Scalar<O, const BYTES: usize, S>(std::marker::PhantomData<(O, S)>);
 
 impl<O: Arithmetic, const BYTES: usize, S: Source> Vector for Scalar<O, BYTES, S> {
-    #[inline(always)]
+    // Not part of the handler: that has to end in a jump, so nothing of its own may be lent by address.
+    #[inline(never)]
     fn run(cpu: &mut Cpu, op: &Op) -> Option<()> {
         cpu.vectors_ready()?;
         let [b, _] = S::read::<BYTES>(cpu, op)?;
@@ -257,7 +258,8 @@ impl<O: Arithmetic, const BYTES: usize, S: Source> Vector for Scalar<O, BYTES, S
 pub(crate) struct Packed<O, const BYTES: usize, S>(std::marker::PhantomData<(O, S)>);
 
 impl<O: Arithmetic, const BYTES: usize, S: Source> Vector for Packed<O, BYTES, S> {
-    #[inline(always)]
+    // Not part of the handler: that has to end in a jump, so nothing of its own may be lent by address.
+    #[inline(never)]
     fn run(cpu: &mut Cpu, op: &Op) -> Option<()> {
         cpu.vectors_ready()?;
         let b = S::read::<16>(cpu, op)?;
