@@ -1,24 +1,38 @@
-//! `glassbox inspect`: look into a snapshot, by chip.
+//! `glassbox inspect`: look into a snapshot, or into a scenario at a position, by chip.
 
-use super::{OK, print};
+use super::{FAILED, OK, print};
 use crate::error::Error;
-use crate::machine::{Machine, snapshot};
+use crate::machine::{Goal, Machine, Stop, snapshot};
+use crate::position::Position;
+use crate::scenario::Scenario;
+use crate::view::symbols::Symbols;
 use clap::{Args, Subcommand};
-use emu_core::{Bdf, Iova};
-use std::path::PathBuf;
+use emu_core::{Bdf, Gpa, Iova};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 const EXAMPLES: &str = "Examples:
   glassbox run demo --snapshot-at packet=3=third.snap && glassbox inspect third.snap iommu
-  glassbox inspect third.snap walk --bdf 00:02.0 --iova 0xfffff000";
+  glassbox inspect demo --at packet=3 walk --bdf 00:02.0 --iova 0xfffff000
+  glassbox inspect debian --at 'serial=glassbox: ready' cpu --json";
 
 /// Arguments of `inspect`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct InspectArgs {
-    /// The snapshot
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: PathBuf,
+    /// A snapshot, or with --at a scenario
+    #[arg(value_name = "SNAPSHOT|SCENARIO")]
+    machine: String,
+    /// Run to insns=N, time=2s, packet=N, record=N or serial=TEXT first
+    #[arg(long, value_name = "POSITION", global = true)]
+    at: Option<Position>,
+    /// As JSON: sections with rows by column
+    #[arg(long, global = true)]
+    json: bool,
+    /// Names of the guest's addresses: a System.map or an ELF file [default: Linux's own table, if memory has it]
+    #[arg(long, value_name = "FILE", global = true)]
+    symbols: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
 }
@@ -39,6 +53,29 @@ enum What {
     E1000,
     /// The VT-d unit: registers, what its caches hold, what is mapped
     Iommu,
+    /// The 8259 pair
+    Pic,
+    /// The 8254 timer
+    Pit,
+    /// The CMOS clock
+    Rtc,
+    /// The serial port
+    Uart,
+    /// ACPI power management
+    Acpi,
+    /// The keyboard controller
+    Kbc,
+    /// What is going to happen, and when
+    Events,
+    /// Guest memory
+    Memory {
+        /// From this physical address on
+        #[arg(value_name = "ADDRESS", value_parser = parse_address)]
+        from: u64,
+        /// So many bytes
+        #[arg(value_name = "BYTES", default_value = "256", value_parser = parse_address)]
+        len: u64,
+    },
     /// One translation, level by level
     Walk {
         /// Who asks, 00:02.0 for instance
@@ -68,19 +105,70 @@ fn parse_address(text: &str) -> Result<u64, String> {
     parsed.map_err(|_| format!("`{text}` is no address"))
 }
 
+/// Bytes of memory shown at most.
+const MEMORY_MAX: u64 = 1 << 20;
+
+/// The machine that is looked at, and whether it reached the position.
+fn machine(args: &InspectArgs) -> Result<Option<Machine>, Error> {
+    let path = Path::new(&args.machine);
+    let is_scenario = !path.exists() || path.extension().is_some_and(|extension| extension == "ron");
+    let mut machine = if is_scenario && (args.at.is_some() || !path.exists()) {
+        let mut scenario = Scenario::load(&args.machine)?;
+        scenario.prepare(super::guest::tell)?;
+        Machine::new(scenario)?
+    } else {
+        snapshot::load(path)?
+    };
+    if let Some(at) = &args.at {
+        let stop = machine.run(&Goal { position: Some(at.clone()), ..Goal::default() });
+        if stop != Stop::Reached {
+            eprintln!("glassbox: the run ended by {} before {at}", stop.name());
+            return Ok(None);
+        }
+    }
+    Ok(Some(machine))
+}
+
+fn symbols(args: &InspectArgs, machine: &Machine) -> Result<Symbols, Error> {
+    let Some(path) = &args.symbols else { return Ok(machine.symbols()) };
+    let file = std::fs::read(path).map_err(Error::file(path))?;
+    Symbols::parse(&file).ok_or_else(|| {
+        let source =
+            io::Error::new(io::ErrorKind::InvalidData, "neither a System.map nor an ELF file with symbols");
+        Error::File { path: path.clone(), source }
+    })
+}
+
 /// Prints what was asked for.
 pub(super) fn inspect(args: &InspectArgs) -> Result<u8, Error> {
-    let machine: Machine = snapshot::load(&args.snapshot)?;
-    print(&match args.what {
-        What::Cpu => machine.show_cpu(),
-        What::Screen => machine.show_screen(),
+    let Some(machine) = machine(args)? else { return Ok(FAILED) };
+    let view = match args.what {
+        What::Cpu => machine.show_cpu_with(&symbols(args, &machine)?),
+        What::Screen => {
+            let screen = machine.show_screen();
+            print(&if args.json {
+                format!("{:#}\n", serde_json::json!(screen.lines().collect::<Vec<_>>()))
+            } else {
+                screen
+            })?;
+            return Ok(OK);
+        }
         What::Apic => machine.show_apic(),
         What::Ioapic => machine.show_ioapic(),
         What::Pci => machine.show_pci(),
         What::E1000 => machine.show_e1000(),
         What::Iommu => machine.show_iommu(),
+        What::Pic => machine.show_pic(),
+        What::Pit => machine.show_pit(),
+        What::Rtc => machine.show_rtc(),
+        What::Uart => machine.show_uart(),
+        What::Acpi => machine.show_acpi(),
+        What::Kbc => machine.show_kbc(),
+        What::Events => machine.show_events(),
+        What::Memory { from, len } => machine.show_memory(Gpa(from), len.min(MEMORY_MAX)),
         What::Walk { bdf, iova } => machine.show_walk(bdf, Iova(iova)),
-    })?;
+    };
+    print(&if args.json { format!("{:#}\n", view.to_json()) } else { view.to_string() })?;
     Ok(OK)
 }
 

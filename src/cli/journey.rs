@@ -4,12 +4,14 @@
 use super::run::{Output, Session};
 use super::{FAILED, OK, print};
 use crate::error::Error;
-use crate::machine::Machine;
+use crate::machine::{Goal, Machine};
+use crate::position::Position;
 use crate::scenario::Scenario;
 use crate::view::file::TraceFile;
 use crate::view::{Journey, Subject, tell};
 use clap::Args;
-use emu_core::trace::{Logged, SharedLog};
+use emu_core::Slot;
+use emu_core::trace::{Logged, SharedLog, TraceEvent};
 use std::path::Path;
 
 const EXAMPLES: &str = "Examples:
@@ -34,20 +36,23 @@ pub(super) struct JourneyArgs {
     /// Two side by side: packets (3 5), runs (a.trace b.trace), or both (a.trace:3 b.trace:5)
     #[arg(long, value_names = ["A", "B"], num_args = 2)]
     compare: Option<Vec<String>>,
+    /// Run the scenario once more, to where the handler looks at its device, and name the guest's functions there
+    #[arg(long, conflicts_with = "compare")]
+    symbols: bool,
     /// As JSON: the frame, stages, figures, steps with what their numbers mean
     #[arg(long, conflicts_with = "compare")]
     json: bool,
 }
 
 /// A run's records.
-struct Run {
+pub(super) struct Run {
     name: String,
-    log: Logged,
+    pub(super) log: Logged,
 }
 
 impl Run {
     /// From a trace file, or of a scenario, which is run silently.
-    fn load(name: &str) -> Result<Self, Error> {
+    pub(super) fn load(name: &str) -> Result<Self, Error> {
         let path = Path::new(name);
         let log = if TraceFile::is_one(path) {
             let mut file = TraceFile::open(path).map_err(Error::file(path))?;
@@ -92,7 +97,37 @@ pub(super) fn journey(args: &JourneyArgs) -> Result<u8, Error> {
     }
     let Some(journey) = run.follow(subject) else { return Ok(FAILED) };
     print(&if args.json { format!("{:#}\n", journey.to_json()) } else { journey.to_text() })?;
+    if args.symbols {
+        print(&handler(&args.run, &journey)?)?;
+    }
     Ok(OK)
+}
+
+/// The guest's functions that the interrupt led to: the same run again, stopped where the handler first looks at the card.
+fn handler(name: &str, journey: &Journey) -> Result<String, Error> {
+    let taken = journey.steps.iter().find_map(|step| match step.event {
+        TraceEvent::CpuInterrupt { vector, .. } => Some((vector, step.id)),
+        _ => None,
+    });
+    let looked = journey.steps.iter().find(|step| {
+        matches!((step.source, step.event), (Slot::Nic(_), TraceEvent::MmioRead { .. })) && taken.is_some()
+    });
+    let (Some((vector, _)), Some(looked)) = (taken, looked) else {
+        return Ok("no handler looked at the card\n".to_owned());
+    };
+    let mut scenario = Scenario::load(name)?;
+    scenario.prepare(super::guest::tell)?;
+    let mut machine = Machine::new(scenario)?;
+    machine.run(&Goal { position: Some(Position::Record(looked.id.0)), ..Goal::default() });
+    let symbols = machine.symbols();
+    let told = |address: u64| {
+        symbols.name(address).map_or_else(|| format!("{address:#x}"), |name| format!("{name} ({address:#x})"))
+    };
+    let entry = machine.handler_of(vector).map_or_else(|| "?".to_owned(), told);
+    Ok(format!(
+        "vector {vector:#x} enters the guest at {entry}; the card is looked at in {}\n",
+        told(machine.rip())
+    ))
 }
 
 fn compare(run: &Run, subject: Subject, sides: &[String]) -> Result<u8, Error> {

@@ -1,5 +1,6 @@
 //! The command line. One file a subcommand; none of them knows how the machine works inside.
 
+mod explain;
 mod guest;
 mod inspect;
 mod journey;
@@ -51,7 +52,9 @@ enum Command {
     Journey(journey::JourneyArgs),
     /// Filter, count and convert a trace file
     Trace(trace::TraceArgs),
-    /// Look into a snapshot
+    /// Say what a register, fault, kind of record, packet or record is
+    Explain(explain::ExplainArgs),
+    /// Look into a snapshot, or a scenario at a position
     Inspect(inspect::InspectArgs),
     /// Make a guest from a distribution's packages
     Guest(guest::GuestArgs),
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Journey(args)) => journey::journey(&args),
         Some(Command::Trace(args)) => trace::trace(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Guest(args)) => guest::guest(&args),
         Some(Command::Restore(args)) => restore::restore(args),

@@ -14,6 +14,8 @@ pub mod names;
 mod perfetto;
 pub mod sink;
 pub mod stages;
+pub mod symbols;
+pub mod table;
 pub mod tell;
 pub mod text;
 mod vcd;

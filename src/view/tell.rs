@@ -168,7 +168,9 @@ fn paired<'s>(first: &'s [Stage], second: &'s [Stage]) -> Vec<(&'static str, [Op
     pairs
 }
 
-fn stage_table(stages: &[Stage]) -> String {
+/// What each stage took, and its share.
+#[must_use]
+pub fn stage_table(stages: &[Stage]) -> String {
     let mut out = String::new();
     let total = total(stages);
     row!(out, "\n{:<48} {:>14} {:>8}  until", "stage", "took", "share");

@@ -377,6 +377,12 @@ impl Cpu {
         self.gdtr = table;
     }
 
+    /// Where the interrupt descriptor table is.
+    #[must_use]
+    pub fn idtr_base(&self) -> u64 {
+        self.idtr.base
+    }
+
     /// Loads IDTR.
     pub fn set_idtr(&mut self, table: TableRegister) {
         self.idtr = table;

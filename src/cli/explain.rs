@@ -1,0 +1,297 @@
+//! `glassbox explain`: what a register, a fault reason, a kind of record, a packet or a record is, from the tables that the machine
+//! itself uses.
+
+use super::journey::Run;
+use super::{FAILED, OK, print};
+use crate::error::Error;
+use crate::view::{Journey, Subject, bits, frame, tell, text};
+use clap::{Args, Subcommand};
+use emu_core::trace::{Logged, RecordId, TraceKind, TraceRecord};
+use emu_devices::{e1000, ioapic, lapic};
+use std::fmt::Write as _;
+
+const EXAMPLES: &str = "Examples:
+  glassbox explain reg e1000.RCTL 0x8002
+  glassbox explain fault 0x22
+  glassbox explain record demo.trace 1535";
+
+/// Arguments of `explain`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ExplainArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A register, by chip and name or offset: e1000.RCTL, iommu.GSTS, lapic.0x80, ioapic.IOWIN
+    Reg {
+        /// CHIP.NAME or CHIP.OFFSET
+        name: String,
+        /// A value, to say which of its bits are set
+        #[arg(value_parser = super::trace::number)]
+        value: Option<u64>,
+    },
+    /// A VT-d fault reason; all of them without a number
+    Fault {
+        /// The reason
+        #[arg(value_parser = super::trace::number)]
+        reason: Option<u64>,
+    },
+    /// A kind of records; all of them without a name
+    Kind {
+        /// Its name
+        name: Option<String>,
+    },
+    /// A packet of a scenario or a trace file: what it is, what its stages took, what it cost
+    Packet {
+        /// The scenario or trace file
+        run: String,
+        /// Which packet, counting frames in from 0
+        number: u64,
+    },
+    /// A record of a scenario or a trace file: its meaning, what led to it, what it led to
+    Record {
+        /// The scenario or trace file
+        run: String,
+        /// Its number
+        number: u64,
+    },
+}
+
+/// Registers of a chip lie below this offset.
+const OFFSETS: u64 = 0x1_0000;
+
+/// Writing to a String cannot fail.
+macro_rules! row {
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+/// `glassbox explain`.
+pub(super) fn explain(args: &ExplainArgs) -> Result<u8, Error> {
+    let told = match &args.what {
+        What::Reg { name, value } => register(name, *value),
+        What::Fault { reason } => fault(*reason),
+        What::Kind { name } => kind(name.as_deref()),
+        What::Packet { run, number } => packet(&Run::load(run)?.log, *number),
+        What::Record { run, number } => record(&Run::load(run)?.log, RecordId(*number)),
+    };
+    match told {
+        Ok(text) => {
+            print(&text)?;
+            Ok(OK)
+        }
+        Err(why) => {
+            eprintln!("glassbox: {why}");
+            Ok(FAILED)
+        }
+    }
+}
+
+type NameOf = fn(u64) -> Option<&'static str>;
+
+/// Chips whose registers have names, and the manual that names them.
+const CHIPS: [(&str, NameOf, &str); 4] = [
+    (
+        "e1000",
+        e1000::register_name,
+        "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual",
+    ),
+    ("iommu", emu_iommu::register_name, "Intel Virtualization Technology for Directed I/O, chapter 10"),
+    ("lapic", lapic::register_name, "Intel SDM volume 3A, table 12-1"),
+    ("ioapic", ioapic::register_name, "82093AA data sheet, section 3"),
+];
+
+fn register(name: &str, value: Option<u64>) -> Result<String, String> {
+    let chips = CHIPS.map(|(chip, ..)| chip).join(", ");
+    let (chip, register) =
+        name.split_once('.').ok_or_else(|| format!("`{name}` is not CHIP.NAME; chips are {chips}"))?;
+    let (chip, name_of, manual) = CHIPS
+        .into_iter()
+        .find(|(known, ..)| *known == chip)
+        .ok_or_else(|| format!("no chip `{chip}`; there are {chips}"))?;
+    let wanted = super::trace::number(register).ok();
+    let offset = (0..OFFSETS).step_by(4).find(|offset| {
+        wanted.map_or_else(
+            || name_of(*offset).is_some_and(|known| known.eq_ignore_ascii_case(register)),
+            |wanted| wanted == *offset && name_of(*offset).is_some(),
+        )
+    });
+    let offset = offset.ok_or_else(|| format!("{chip} has no register `{register}`"))?;
+    let mut out = String::new();
+    row!(out, "{chip} {} at offset {offset:#x}", name_of(offset).unwrap_or_default());
+    let info = (chip == "e1000").then(|| e1000::register_info(offset)).flatten();
+    match info {
+        Some(info) => {
+            row!(out, "  {}", info.what);
+            row!(out, "  {manual}, {}", info.section);
+            if info.words > 1 {
+                row!(out, "  {} words", info.words);
+            }
+            for (mask, name) in info.bits {
+                let set =
+                    value.map_or("", |value| if value & u64::from(*mask) != 0 { "  set" } else { "  clear" });
+                row!(out, "  {:>9}  {name}{set}", bit_places(*mask));
+            }
+        }
+        None => row!(out, "  {manual}"),
+    }
+    if let Some(value) = value {
+        row!(out, "  value {value:#x}");
+    }
+    Ok(out)
+}
+
+/// `bit 3` or `bits 9:8`.
+fn bit_places(mask: u32) -> String {
+    let (low, high) = (mask.trailing_zeros(), 31 - mask.leading_zeros().min(31));
+    if low == high { format!("bit {low}") } else { format!("bits {high}:{low}") }
+}
+
+fn fault(reason: Option<u64>) -> Result<String, String> {
+    let unknown = emu_iommu::fault_reason_text(u8::MAX);
+    let line = |reason: u8| {
+        let of = if reason < 0x20 { "DMA" } else { "interrupt" };
+        format!("{reason:#04x}  {of:<9}  {}\n", emu_iommu::fault_reason_text(reason))
+    };
+    match reason {
+        None => Ok((1..0x40)
+            .filter(|reason| emu_iommu::fault_reason_text(*reason) != unknown)
+            .map(line)
+            .collect()),
+        Some(reason) => {
+            let known =
+                u8::try_from(reason).ok().filter(|reason| emu_iommu::fault_reason_text(*reason) != unknown);
+            let reason = known.ok_or_else(|| format!("no fault reason {reason:#x}"))?;
+            let mut out = line(reason);
+            let what = if reason < 0x20 {
+                "the DMA did not happen; FSTS.PPF is set and a fault recording register has source, address and reason"
+            } else {
+                "the interrupt was dropped; a fault recording register has source, index and reason"
+            };
+            row!(out, "  {what}, unless the entry's FPD bit keeps it quiet");
+            row!(
+                out,
+                "  Intel Virtualization Technology for Directed I/O, 7.1 and the appendix of fault reasons"
+            );
+            row!(
+                out,
+                "  in a trace: glassbox trace FILE --where 'event == RemapFault and reason == {reason:#x}'"
+            );
+            Ok(out)
+        }
+    }
+}
+
+fn kind(name: Option<&str>) -> Result<String, String> {
+    let line = |(_, name, what): &(TraceKind, &str, &str)| format!("{name:>8}  {what}\n");
+    match name {
+        None => Ok(TraceKind::ALL.iter().map(line).collect()),
+        Some(name) => {
+            let found = TraceKind::ALL.iter().find(|(_, known, _)| *known == name);
+            let found = found.ok_or_else(|| {
+                let known = TraceKind::ALL.map(|(_, name, _)| name).join(", ");
+                format!("no kind `{name}`; there are {known}")
+            })?;
+            let mut out = line(found);
+            row!(out, "          glassbox run demo --trace {name}.txt --trace-kinds {name}");
+            row!(out, "          glassbox trace FILE --kinds {name} --count");
+            Ok(out)
+        }
+    }
+}
+
+fn packet(log: &Logged, number: u64) -> Result<String, String> {
+    let journey =
+        Journey::of(log, Subject::In(number)).ok_or_else(|| format!("no packet {number} came in"))?;
+    let mut out = String::new();
+    row!(out, "packet {number}");
+    for layer in frame::layers(journey.frame()) {
+        row!(out, "  {layer}");
+    }
+    match journey.reply() {
+        Some((step, bytes)) => {
+            row!(out, "{}", text::describe(step.source, &step.event));
+            for layer in frame::layers(bytes) {
+                row!(out, "  {layer}");
+            }
+        }
+        None => row!(out, "no frame went out because of it"),
+    }
+    out.push_str(&tell::stage_table(&journey.stages()));
+    row!(out, "");
+    for (name, count) in journey.figures().rows() {
+        row!(out, "{name:<48} {count:>14}");
+    }
+    Ok(out)
+}
+
+/// Effects of a record shown at most.
+const EFFECTS_MAX: usize = 32;
+
+fn record(log: &Logged, id: RecordId) -> Result<String, String> {
+    let record = log.find(id).ok_or_else(|| format!("no record {id}"))?;
+    let mut out = String::new();
+    let tell = |out: &mut String, record: &TraceRecord| {
+        row!(out, "{}", text::line(record));
+        for line in bits::of(record) {
+            row!(out, "{:52}{line}", "");
+        }
+    };
+    tell(&mut out, record);
+    for layer in frame_of(record, log.bytes_of(id)) {
+        row!(out, "{:52}{layer}", "");
+    }
+    row!(out, "\nbecause of");
+    let mut at = record.cause.filter(|cause| *cause < id);
+    if at.is_none() {
+        row!(out, "  nothing in the machine: the guest's own program, or a frame from outside");
+    }
+    while let Some(cause) = at.and_then(|id| log.find(id)) {
+        tell(&mut out, cause);
+        at = cause.cause.filter(|next| *next < cause.id);
+    }
+    let effects: Vec<&TraceRecord> = log.records.iter().filter(|record| record.cause == Some(id)).collect();
+    row!(out, "\nit led to {}", if effects.is_empty() { "nothing" } else { "" });
+    for effect in effects.iter().take(EFFECTS_MAX) {
+        tell(&mut out, effect);
+    }
+    if effects.len() > EFFECTS_MAX {
+        row!(out, "and {} more", effects.len() - EFFECTS_MAX);
+    }
+    row!(out, "\nthe machine at that moment: glassbox inspect SCENARIO --at record={} cpu", id.0);
+    Ok(out)
+}
+
+/// The layers of the frame that a record came with; DMAs come with pieces.
+fn frame_of(record: &TraceRecord, bytes: &[u8]) -> Vec<String> {
+    if record.event.kind() == TraceKind::Net { frame::layers(bytes) } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_are_found_by_name_and_offset() {
+        let told = register("e1000.RCTL", Some(2)).unwrap();
+        assert!(told.contains("offset 0x100") && told.contains("bit 1  EN  set"), "{told}");
+        assert_eq!(register("e1000.0x100", None).unwrap().lines().next(), told.lines().next());
+        assert!(register("iommu.gsts", None).unwrap().contains("0x1c"));
+        assert!(register("lapic.TPR", None).unwrap().contains("0x80"));
+        for wrong in ["RCTL", "nic.RCTL", "e1000.NONSENSE", "e1000.0x3"] {
+            assert!(register(wrong, None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn faults_and_kinds_are_told_or_refused() {
+        assert!(fault(Some(0x22)).unwrap().contains("interrupt entry not present"));
+        assert!(fault(None).unwrap().lines().count() > 15);
+        assert!(fault(Some(0x99)).is_err() && fault(Some(0x1_0000_0001)).is_err());
+        assert!(kind(Some("dma")).unwrap().contains("device reads and writes of memory"));
+        assert!(kind(Some("nonsense")).unwrap_err().contains("there are net, nic"));
+        assert_eq!(kind(None).unwrap().lines().count(), TraceKind::ALL.len());
+    }
+}

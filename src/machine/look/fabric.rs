@@ -1,0 +1,168 @@
+//! What lies between devices, memory and the processor: VT-d, the interrupt controllers, PCI, the card.
+
+use super::super::layout;
+use super::{Machine, registers};
+use crate::view::table::{REGISTERS, View};
+use crate::view::{bits, names};
+use emu_core::trace::Ring;
+use emu_core::{Bdf, Gpa, Iova};
+use emu_devices::pci::{PciFunction, Space};
+
+/// Descriptors of a ring shown at most.
+const ROWS_MAX: usize = 64;
+/// Ranges of mapped addresses at most.
+const RANGES_MAX: usize = 4096;
+
+const NO_UNIT: &str = "this machine has no VT-d unit";
+
+fn rights(read: bool, write: bool) -> String {
+    format!("{}{}", if read { "r" } else { "-" }, if write { "w" } else { "-" })
+}
+
+impl Machine {
+    /// The local APIC.
+    #[must_use]
+    pub fn show_apic(&self) -> View {
+        let mut view = View::default();
+        for lapic in &self.platform.board.lapics {
+            let title = format!("local APIC {}: {:?}", lapic.config().index, lapic.mode());
+            registers(&mut view, &title, 32, lapic.registers(self.now()));
+        }
+        view
+    }
+
+    /// The I/O APIC.
+    #[must_use]
+    pub fn show_ioapic(&self) -> View {
+        let mut view = View::default();
+        registers(&mut view, "I/O APIC, registers by index", 64, self.platform.board.ioapic.registers());
+        view
+    }
+
+    /// Every function, and what it decodes.
+    #[must_use]
+    pub fn show_pci(&self) -> View {
+        let devices = &self.platform.devices;
+        let functions: [(Bdf, &str, &dyn PciFunction); 3] = [
+            (layout::HOST_BRIDGE, "host bridge", &devices.host_bridge),
+            (layout::NIC, "network card", &devices.nic),
+            (layout::LPC, "LPC bridge", &devices.lpc),
+        ];
+        let mut view = View::default();
+        for (bdf, name, function) in functions {
+            let config = function.config();
+            let id = config.read(0, emu_core::Width::B4);
+            let title = format!(
+                "{bdf}  {:04x}:{:04x}  {name}, command {:#06x}",
+                id & 0xffff,
+                id >> 16,
+                config.command()
+            );
+            let section = view.section(title, &["window", "space", "addresses"]);
+            for window in function.windows().into_iter().flatten() {
+                let space = match window.space {
+                    Space::Memory => "memory",
+                    Space::Io => "ports",
+                };
+                let addresses = format!("{:#x}-{:#x}", window.base, window.base + window.size - 1);
+                section.row([format!("window {}", window.bar), space.to_owned(), addresses]);
+            }
+        }
+        view
+    }
+
+    /// The network card: registers, and its rings as far as memory shows them.
+    #[must_use]
+    pub fn show_e1000(&self) -> View {
+        let nic = &self.platform.devices.nic;
+        let mut view = View::default();
+        registers(&mut view, "82540EM", 32, nic.registers());
+        let board = &self.platform.board;
+        let reach =
+            board.iommu.as_ref().map(|iommu| iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX));
+        for (ring, name) in [(Ring::Rx, "receive"), (Ring::Tx, "transmit")] {
+            let columns = &["index", "iova", "owner", "meaning"];
+            let section = view.section(format!("{name} ring, from its head on"), columns);
+            let read = |iova: Iova, buf: &mut [u8; 16]| {
+                let gpa = match &reach {
+                    None => Some(Gpa(iova.0)),
+                    Some(ranges) => ranges
+                        .iter()
+                        .find(|range| iova.0.wrapping_sub(range.iova.0) < range.len)
+                        .map(|range| range.gpa.plus(iova.0 - range.iova.0)),
+                };
+                gpa.is_some_and(|gpa| board.mem.read(gpa, buf).is_ok())
+            };
+            for found in nic.descriptors(ring, ROWS_MAX as u32, read) {
+                section.row([
+                    found.index.to_string(),
+                    found.iova.to_string(),
+                    format!("{:?}", found.owner),
+                    found.meaning,
+                ]);
+            }
+        }
+        view
+    }
+
+    /// The VT-d unit: registers, caches, and what the card can reach.
+    #[must_use]
+    pub fn show_iommu(&self) -> View {
+        let board = &self.platform.board;
+        let Some(iommu) = &board.iommu else { return View::remark(NO_UNIT) };
+        let mut view = View::default();
+        let section = view.section("VT-d unit", REGISTERS);
+        for register in iommu.registers() {
+            section.register(register.offset, &register.name, register.value, 64, &register.meaning);
+        }
+        let section = view.section("context cache", &["place", "source", "domain"]);
+        for cached in iommu.context_entries() {
+            section.row([
+                format!("set {} way {}", cached.set, cached.way),
+                cached.entry.source.to_string(),
+                format!("domain {}", cached.entry.domain()),
+            ]);
+        }
+        let section = view.section("IOTLB", &["place", "domain", "iova", "gpa", "page", "rights"]);
+        for cached in iommu.iotlb_entries() {
+            let entry = cached.entry;
+            section.row([
+                format!("set {} way {}", cached.set, cached.way),
+                format!("domain {}", entry.domain),
+                entry.iova.to_string(),
+                format!("-> {}", entry.gpa),
+                names::page_size(entry.page_shift).to_owned(),
+                rights(entry.read, entry.write),
+            ]);
+        }
+        let section = view.section("interrupt entry cache", &["index", "entry", "meaning"]);
+        for cached in iommu.interrupt_entries() {
+            let raw = cached.entry.irte.0;
+            let entry = format!("{:016x} {:016x}", raw[0], raw[1]);
+            section.row([cached.entry.index.to_string(), entry, bits::interrupt_entry(raw)]);
+        }
+        let title = format!("mapped for {} by the tables in memory", layout::NIC);
+        let section = view.section(title, &["iova", "gpa", "rights"]);
+        for range in iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX) {
+            section.row([
+                format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
+                format!("-> {}", range.gpa),
+                rights(range.read, range.write),
+            ]);
+        }
+        view
+    }
+
+    /// One translation, level by level.
+    #[must_use]
+    pub fn show_walk(&self, bdf: Bdf, iova: Iova) -> View {
+        let board = &self.platform.board;
+        let Some(iommu) = &board.iommu else { return View::remark(NO_UNIT) };
+        let mut view = View::default();
+        let section = view.section(format!("{iova} for {bdf}"), &["step"]);
+        for line in iommu.walk_explain(&board.mem, bdf, iova) {
+            section.row([line.text]);
+        }
+        view
+    }
+}

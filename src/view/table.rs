@@ -1,0 +1,123 @@
+//! What `inspect` shows: sections of rows under named columns, as text or as JSON.
+
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// A view of a part of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    sections: Vec<Section>,
+}
+
+/// Rows under columns. A column without a name is not there in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    title: String,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+/// The columns of a list of registers.
+pub const REGISTERS: &[&str] = &["place", "name", "value", "meaning"];
+
+/// The columns of a list of facts.
+pub const FACTS: &[&str] = &["name", "value"];
+
+impl View {
+    /// Opens a section.
+    pub fn section(&mut self, title: impl Into<String>, columns: &'static [&'static str]) -> &mut Section {
+        self.sections.push(Section { title: title.into(), columns, rows: Vec::new() });
+        let last = self.sections.len() - 1;
+        &mut self.sections[last]
+    }
+
+    /// One sentence.
+    #[must_use]
+    pub fn remark(words: &str) -> Self {
+        let mut view = Self::default();
+        view.section(words, FACTS);
+        view
+    }
+
+    /// An array of sections: `title`, and `rows` as objects by column.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let row = |columns: &[&str], cells: &[String]| {
+            let named = columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
+            Value::Object(named.map(|(name, cell)| ((*name).to_owned(), json!(cell))).collect::<Map<_, _>>())
+        };
+        let section = |section: &Section| {
+            let rows: Vec<Value> = section.rows.iter().map(|cells| row(section.columns, cells)).collect();
+            json!({"title": section.title, "rows": rows})
+        };
+        self.sections.iter().map(section).collect()
+    }
+}
+
+impl Section {
+    /// Adds a row; what is missing at its end is empty.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) -> &mut Self {
+        self.rows.push(cells.into());
+        self
+    }
+
+    /// Adds a fact.
+    pub fn fact(&mut self, name: &str, value: impl fmt::Display) -> &mut Self {
+        self.row([name.to_owned(), value.to_string()])
+    }
+
+    /// Adds a register; its value has as many digits as `bits` need.
+    pub fn register(&mut self, place: u64, name: &str, value: u64, bits: usize, meaning: &str) -> &mut Self {
+        let value = format!("{value:#0width$x}", width = bits / 4 + 2);
+        self.row([format!("{place:#x}"), name.to_owned(), value, meaning.to_owned()])
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, section) in self.sections.iter().enumerate() {
+            if !section.title.is_empty() {
+                writeln!(f, "{}{}", if at > 0 { "\n" } else { "" }, section.title)?;
+            }
+            let width = |column: usize| {
+                let lengths =
+                    section.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+                lengths.max().unwrap_or(0)
+            };
+            let widths: Vec<usize> = (0..section.columns.len()).map(width).collect();
+            for row in &section.rows {
+                let cells: Vec<String> =
+                    row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+                writeln!(f, "  {}", cells.join("  ").trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_json_has_their_names() {
+        let mut view = View::default();
+        view.section("registers", REGISTERS)
+            .register(8, "STATUS", 3, 32, "FD LU")
+            .register(0, "CTRL", 0x41, 32, "");
+        view.section("facts", FACTS).fact("mode", 3);
+        let text =
+            "registers\n  0x8  STATUS  0x00000003  FD LU\n  0x0  CTRL    0x00000041\n\nfacts\n  mode  3\n";
+        assert_eq!(view.to_string(), text);
+        assert_eq!(
+            view.to_json(),
+            json!([
+                {"title": "registers", "rows": [
+                    {"place": "0x8", "name": "STATUS", "value": "0x00000003", "meaning": "FD LU"},
+                    {"place": "0x0", "name": "CTRL", "value": "0x00000041"},
+                ]},
+                {"title": "facts", "rows": [{"name": "mode", "value": "3"}]},
+            ])
+        );
+    }
+}
