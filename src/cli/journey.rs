@@ -12,6 +12,7 @@ use crate::view::{Journey, Subject, tell};
 use clap::Args;
 use emu_core::Slot;
 use emu_core::trace::{Logged, SharedLog, TraceEvent};
+use serde_json::Value;
 use std::path::Path;
 
 const EXAMPLES: &str = "Examples:
@@ -47,29 +48,37 @@ pub(super) struct JourneyArgs {
 /// A run's records.
 pub(super) struct Run {
     name: String,
+    /// The scenario's.
+    pub(super) title: String,
     pub(super) log: Logged,
+    /// The summary, if a machine was run.
+    pub(super) figures: Option<Value>,
+    /// What its card can reach at the end.
+    pub(super) mappings: Option<Value>,
 }
 
 impl Run {
     /// From a trace file, or of a scenario, which is run silently.
     pub(super) fn load(name: &str) -> Result<Self, Error> {
         let path = Path::new(name);
-        let log = if TraceFile::is_one(path) {
+        if TraceFile::is_one(path) {
             let mut file = TraceFile::open(path).map_err(Error::file(path))?;
             if !file.meta().is_whole() {
                 let kinds = file.meta().kinds.join(",");
                 eprintln!("glassbox: {name} has only records of {kinds}: the journey has holes");
             }
-            file.log().map_err(Error::file(path))?
-        } else {
-            let log = SharedLog::default();
-            let mut scenario = Scenario::load(name)?;
-            scenario.prepare(super::guest::tell)?;
-            let mut session = Session::new(Machine::new(scenario)?, Output::silent(), Some(log))?;
-            session.run()?;
-            session.log()
-        };
-        Ok(Self { name: name.to_owned(), log })
+            let (title, log) = (file.meta().title.clone(), file.log().map_err(Error::file(path))?);
+            return Ok(Self { name: name.to_owned(), title, log, figures: None, mappings: None });
+        }
+        let mut scenario = Scenario::load(name)?;
+        scenario.prepare(super::guest::tell)?;
+        let title = scenario.title.clone();
+        let mut session =
+            Session::new(Machine::new(scenario)?, Output::silent(), Some(SharedLog::default()))?;
+        session.run()?;
+        let machine = session.machine();
+        let (figures, mappings) = (Some(machine.figures()), Some(machine.mappings()));
+        Ok(Self { name: name.to_owned(), title, log: session.log(), figures, mappings })
     }
 
     fn follow(&self, subject: Subject) -> Option<Journey> {

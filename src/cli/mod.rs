@@ -6,6 +6,7 @@ mod inspect;
 mod journey;
 mod overrides;
 mod progress;
+mod report;
 mod restore;
 mod run;
 mod trace;
@@ -52,6 +53,8 @@ enum Command {
     Journey(journey::JourneyArgs),
     /// Filter, count and convert a trace file
     Trace(trace::TraceArgs),
+    /// Write a run and a journey in it as one page to step through
+    Report(report::ReportArgs),
     /// Say what a register, fault, kind of record, packet or record is
     Explain(explain::ExplainArgs),
     /// Look into a snapshot, or a scenario at a position
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Journey(args)) => journey::journey(&args),
         Some(Command::Trace(args)) => trace::trace(&args),
+        Some(Command::Report(args)) => report::report(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Guest(args)) => guest::guest(&args),

@@ -275,6 +275,11 @@ impl Session {
         })
     }
 
+    /// What is run.
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// Every record of the run so far, if they were logged.
     pub(super) fn log(&self) -> Logged {
         self.log.as_ref().map(SharedLog::take_all).unwrap_or_default()

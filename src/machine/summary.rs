@@ -101,6 +101,18 @@ impl Machine {
         }
     }
 
+    /// The figures that are the same on every host.
+    #[must_use]
+    pub fn figures(&self) -> serde_json::Value {
+        let stop = self.platform.stop.clone().unwrap_or(Stop::Idle);
+        let summary = self.summary(&stop, 0, Duration::ZERO);
+        let mut figures = serde_json::to_value(summary).unwrap_or_default();
+        if let Some(figures) = figures.as_object_mut() {
+            figures.retain(|name, _| name != "host_seconds" && name != "mips");
+        }
+        figures
+    }
+
     /// What the scenario expects of the run and did not get.
     #[must_use]
     pub fn broken_expectations(&self, stop: &Stop) -> Vec<String> {

@@ -12,6 +12,7 @@ pub mod journey;
 pub mod jsonl;
 pub mod names;
 mod perfetto;
+pub mod report;
 pub mod sink;
 pub mod stages;
 pub mod symbols;

@@ -101,7 +101,9 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
                 bus.vector = header.vector;
                 bus.attention = Some(Attention::Interrupt);
             }
-            last @ (Exit::Halted | Exit::Shutdown | Exit::Livelock) => return Ok(Outcome { cpu, bus, last: Some(last) }),
+            last @ (Exit::Halted | Exit::Shutdown | Exit::Livelock) => {
+                return Ok(Outcome { cpu, bus, last: Some(last) });
+            }
         }
     }
     Err(format!("{way:?} hangs at {:#x} after {} instructions", cpu.rip(), cpu.insns()))

@@ -7,6 +7,8 @@ use crate::view::{bits, names};
 use emu_core::trace::Ring;
 use emu_core::{Bdf, Gpa, Iova};
 use emu_devices::pci::{PciFunction, Space};
+use emu_iommu::Range;
+use serde_json::{Value, json};
 
 /// Descriptors of a ring shown at most.
 const ROWS_MAX: usize = 64;
@@ -151,6 +153,21 @@ impl Machine {
             ]);
         }
         view
+    }
+
+    /// What the card can reach by the tables in memory: rows of `iova`, `gpa` and `rights`.
+    #[must_use]
+    pub fn mappings(&self) -> Value {
+        let board = &self.platform.board;
+        let ranges =
+            board.iommu.as_ref().map(|iommu| iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX));
+        let row = |range: Range| {
+            json!({
+                "iova": format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
+                "gpa": range.gpa.to_string(), "rights": rights(range.read, range.write),
+            })
+        };
+        ranges.into_iter().flatten().map(row).collect()
     }
 
     /// One translation, level by level.

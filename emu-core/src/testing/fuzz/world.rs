@@ -39,7 +39,10 @@ pub(super) fn make(header: &Header, code: &[u8]) -> Result<(Box<Cpu>, FlatBus), 
     for offset in (0..at::DATA_LEN).step_by(8) {
         let value = dice.roll();
         // Much of what is stored somewhere is small or an address.
-        put.qword(at::DATA + offset, [value, value & 0xff, at::DATA + (value & 0xfff8)][value as usize >> 8 & 1]);
+        put.qword(
+            at::DATA + offset,
+            [value, value & 0xff, at::DATA + (value & 0xfff8)][value as usize >> 8 & 1],
+        );
     }
     let room = (at::CODE + 0x8000 - header.code) as usize;
     put.bytes(header.code, &code[..code.len().min(room)]);
@@ -107,7 +110,11 @@ fn paging(put: &mut Writer<'_>, dice: &mut Dice, header: &Header) {
 
 fn descriptor(base: u64, limit: u64, rights: u16) -> u64 {
     let limit = if rights & rights::G != 0 { limit >> 12 } else { limit };
-    limit & 0xffff | (base & 0xff_ffff) << 16 | u64::from(rights) << 40 | (limit >> 16 & 0xf) << 48 | (base >> 24) << 56
+    limit & 0xffff
+        | (base & 0xff_ffff) << 16
+        | u64::from(rights) << 40
+        | (limit >> 16 & 0xf) << 48
+        | (base >> 24) << 56
 }
 
 fn descriptors(put: &mut Writer<'_>, header: &Header) {
@@ -192,11 +199,7 @@ fn handlers(put: &mut Writer<'_>, header: &Header) {
             Mode::Compatibility | Mode::Long => {
                 put.qword(at::IDT + vector * 16, gate(0xee, sel::CODE64, target));
             }
-            Mode::Protected16
-            | Mode::Protected32
-            | Mode::Paged
-            | Mode::Pae
-            | Mode::Virtual8086 => {
+            Mode::Protected16 | Mode::Protected32 | Mode::Paged | Mode::Pae | Mode::Virtual8086 => {
                 let kind = if vector & 1 == 0 { 0xee } else { 0xef };
                 put.qword(at::IDT + vector * 8, gate(kind, sel::CODE32, target));
             }
@@ -224,7 +227,8 @@ fn state(mut state: CpuState, header: &Header) -> CpuState {
     }
     for lane in state.ymm.iter_mut().flatten() {
         let lot = dice.roll();
-        let floats = [0x3ff0_0000_3f80_0000, 0x7ff0_0000_7f80_0000, 0x8000_0000_8000_0001, 0x7fff_ffff_7fc0_0001];
+        let floats =
+            [0x3ff0_0000_3f80_0000, 0x7ff0_0000_7f80_0000, 0x8000_0000_8000_0001, 0x7fff_ffff_7fc0_0001];
         *lane = if lot & 3 == 0 { floats[(lot >> 2) as usize & 3] } else { dice.roll() };
     }
     state.rip = if header.mode.is_16_bit() { header.code - at::CODE } else { header.code };
@@ -241,9 +245,7 @@ fn control(state: &mut CpuState, header: &Header) {
         Mode::Paged => (cr0::PE | cr0::PG, at::DIRECTORY32, cr4::PSE, 0),
         Mode::Virtual8086 => (cr0::PE, 0, 0, 0),
         Mode::Pae => (cr0::PE | cr0::PG, at::PDPT_PAE, cr4::PAE, 0),
-        Mode::Compatibility | Mode::Long => {
-            (cr0::PE | cr0::PG, at::PML4, cr4::PAE, efer::LME | efer::LMA)
-        }
+        Mode::Compatibility | Mode::Long => (cr0::PE | cr0::PG, at::PML4, cr4::PAE, efer::LME | efer::LMA),
     };
     let bits = [(0, cr0::WP), (1, cr0::AM), (2, cr0::NE), (3, cr0::MP), (4, cr0::TS), (5, cr0::EM)];
     state.cr0 = cr0::ET | cr0_mode | chosen(&bits);
@@ -285,7 +287,8 @@ fn control(state: &mut CpuState, header: &Header) {
     let flags = bit::ALL & !(bit::VM | bit::VIF | bit::VIP);
     state.rflags = u64::from(header.rflags) & flags | vm | bit::ONE;
     if header.breakpoints {
-        state.dr = [header.code + 3, at::DATA + 0x10, at::DATA + 0x1000, 0x40, 0, 0, state.dr[6], 0x0fd0_04aa];
+        state.dr =
+            [header.code + 3, at::DATA + 0x10, at::DATA + 0x1000, 0x40, 0, 0, state.dr[6], 0x0fd0_04aa];
     }
 }
 
