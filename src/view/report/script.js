@@ -204,7 +204,7 @@ function iotlb() {
   if (events.length === 0) { place.append(element("p", {}, "No address was translated.")); return; }
   const { sets, ways } = data.iotlb;
   const said = element("p", { "aria-live": "polite" });
-  const grid = element("div", { class: "grid", style: "grid-template-columns:repeat(" + sets + ",minmax(0,1fr))" });
+  const grid = element("div", { class: "grid", style: "grid-template-columns:repeat(" + sets + ",minmax(6rem,1fr))" });
   const cells = Array.from({ length: ways }, () => Array.from({ length: sets }, () => grid.appendChild(element("div", { class: "cell mono" }))));
   const slider = element("input", { type: "range", min: 0, max: events.length - 1, value: events.length - 1, id: "iotlb-time" });
   const show = () => {
@@ -233,7 +233,8 @@ function iotlb() {
   };
   slider.addEventListener("input", show);
   place.append(element("label", { for: "iotlb-time" }, "moment"), slider, said,
-    element("p", { class: "soft" }, "A column is a set, a row a way; what was invalidated is gone. " + (data.iotlb.cut ? "Only the first " + events.length + " events are kept." : "")), grid);
+    element("p", { class: "soft" }, "A column is a set, a row a way; what was invalidated is gone. " + (data.iotlb.cut ? "Only the first " + events.length + " events are kept." : "")),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "IOTLB by set and way" }, grid));
   show();
 }
 
@@ -273,7 +274,13 @@ function figures() {
   else place.append(element("p", {}, "The report was made from a trace file, which has no figures of the machine."));
   const maps = document.getElementById("mappings");
   if (!data.mappings) maps.append(element("p", {}, "The report was made from a trace file, which has no memory."));
-  else rows(maps, ["device address", "memory", "rights"], data.mappings.map((row) => [row.iova, row.gpa, row.rights]));
+  else {
+    const map = element("div", { class: "map", role: "img", "aria-label": data.mappings.length + " ranges, by device address; coloured by rights" });
+    for (const row of data.mappings) map.append(element("span", { class: "range " + { "r-": "read", "-w": "write", rw: "both" }[row.rights], title: row.iova + " -> " + row.gpa + ", " + row.rights }));
+    const table = element("details", {}, element("summary", {}, data.mappings.length + " ranges as a table"));
+    rows(table, ["device address", "memory", "rights"], data.mappings.map((row) => [row.iova, row.gpa, row.rights]));
+    maps.append(map, element("p", { class: "legend" }, element("span", { class: "range read" }), " read ", element("span", { class: "range write" }), " write ", element("span", { class: "range both" }), " both"), table);
+  }
 }
 
 document.title = data.title;
