@@ -274,22 +274,39 @@ fn leave_to(cpu: &mut Cpu, rip: u64) -> *const Op {
     std::ptr::null()
 }
 
+/// Whether an entry of the jump cache that was made before some translation was dropped still leads to the same code: in another
+/// address space it may not. If the instruction TLB says so the entry is renewed.
+#[inline(never)]
+fn renew_jump(cpu: &mut Cpu, slot: usize) -> bool {
+    let jump = cpu.engine.cache.jumps[slot];
+    if jump.page == cpu.regs[CODE_PAGE as usize] {
+        // Says nothing about the TLB, so the entry stays as old as it is.
+        // SAFETY: the running block is live, as in `slowly`; the caller has compared the generation of decoded code.
+        return unsafe { (*jump.block).gpa.page_base() == (*cpu.engine.block).gpa.page_base() };
+    }
+    let same = cpu.is_fetched_from(jump.page, jump.block);
+    if same {
+        cpu.engine.cache.jumps[slot].generation = cpu.generation();
+    }
+    same
+}
+
 /// Follows a computed branch by the jump cache.
 #[inline(always)]
 fn jump(cpu: &mut Cpu, rip: u64, bus: &mut dyn CpuBus) -> *const Op {
     let mode = cpu.engine.mode;
     let slot = BlockCache::jump_slot(rip, mode);
     let jump = cpu.engine.cache.jumps[slot];
-    if jump.rip == rip && jump.mode == mode && jump.code == cpu.engine.cache.generation() {
-        if jump.page == cpu.regs[CODE_PAGE as usize] {
-            return enter(cpu, jump.block, bus);
-        }
-        if jump.generation == cpu.generation() || cpu.is_fetched_from(jump.page, jump.block) {
-            cpu.engine.cache.jumps[slot].generation = cpu.generation();
+    if jump.rip == rip
+        && jump.mode == mode
+        && jump.code == cpu.engine.cache.generation()
+        && (jump.generation == cpu.generation() || renew_jump(cpu, slot))
+    {
+        if jump.page != cpu.regs[CODE_PAGE as usize] {
             cpu.regs[CODE_PAGE as usize] = jump.page;
             cpu.enter_code_page(jump.block);
-            return enter(cpu, jump.block, bus);
         }
+        return enter(cpu, jump.block, bus);
     }
     leave_to(cpu, rip)
 }
