@@ -6,7 +6,7 @@ use super::guest::{Guest, Mode};
 use super::mapped::{ALL, Access, G, MOV_CR3, MOV_CR4, P, PS, Paging, ROOT, TARGET, U, W, XD};
 use crate::access::Width::B8;
 use crate::cpu::control::cr4;
-use crate::cpu::regs::{RAX, RBX, RCX, RDX, TableRegister};
+use crate::cpu::regs::{RAX, RBX, RCX, RDX, RSI, TableRegister};
 use crate::cpu::{Activity, Fault};
 
 /// A page whose mapping changes from one whose first byte is 1 to one whose first byte is 2, and what a program does
@@ -249,6 +249,23 @@ fn code_goes_on_from_the_old_page_until_it_is_flushed() {
         assert_eq!(tested.exec(&program), None);
         assert_eq!(tested.guest.cpu.gpr(RAX) & 0xff, want, "{flush:x?}");
     }
+}
+
+/// A computed branch within a page, and then within another page at the same address.
+#[test]
+fn a_computed_branch_stays_in_the_page_that_is_there_now() {
+    let mut tested = Paging::FourLevel.guest(0);
+    for (page, n) in [(TARGET, 1), (TARGET + 0x2000, 2)] {
+        // lea rax, [rbx + 16] ; jmp rax ; ... mov sil, n ; ret
+        tested.guest.bus.put(page, &[0x48, 0x8d, 0x43, 0x10, 0xff, 0xe0]);
+        tested.guest.bus.put(page + 16, &[0x40, 0xb6, n, 0xc3]);
+    }
+    tested.guest.cpu.set_gpr(RCX, tested.paging.path()[3]);
+    tested.guest.cpu.set_gpr(RDX, (TARGET + 0x2000) | ALL);
+    // Four times call rbx ; mov [rcx], rdx, the entry ; invlpg [rbx] ; call rbx
+    let program = [&[0xff, 0xd3].repeat(4)[..], &[0x48, 0x89, 0x11], INVLPG, &[0xff, 0xd3]].concat();
+    assert_eq!(tested.exec(&program), None);
+    assert_eq!(tested.guest.cpu.gpr(RSI) & 0xff, 2);
 }
 
 #[test]
