@@ -1,0 +1,118 @@
+//! The lessons: every command in them is run, in order, in a folder of its own, and what it prints is what the page shows. `...` in a
+//! line stands for any characters, as a line of its own for any lines.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A command and what the page shows of its output.
+struct Shown {
+    command: String,
+    output: Vec<String>,
+}
+
+fn shown(page: &str) -> Vec<Shown> {
+    let (mut all, mut inside): (Vec<Shown>, bool) = (Vec::new(), false);
+    for line in page.lines() {
+        match (line, inside) {
+            ("```console", false) => inside = true,
+            ("```", true) => inside = false,
+            (line, true) => match line.strip_prefix("$ ") {
+                Some(command) => all.push(Shown { command: command.to_owned(), output: Vec::new() }),
+                None => all.last_mut().unwrap().output.push(line.to_owned()),
+            },
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Whether `line` is what `pattern` shows, `...` being anything.
+fn line_matches(pattern: &str, line: &str) -> bool {
+    let parts: Vec<&str> = pattern.split("...").collect();
+    let (first, last) = (parts[0], parts[parts.len() - 1]);
+    if parts.len() == 1 {
+        return pattern.trim_end() == line.trim_end();
+    }
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    for part in &parts[1..parts.len() - 1] {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+fn lines_match(patterns: &[String], lines: &[&str]) -> bool {
+    match patterns.split_first() {
+        None => lines.is_empty(),
+        Some((gap, rest)) if gap == "..." => {
+            (0..=lines.len()).any(|skipped| lines_match(rest, &lines[skipped..]))
+        }
+        Some((pattern, rest)) => lines
+            .split_first()
+            .is_some_and(|(line, after)| line_matches(pattern, line) && lines_match(rest, after)),
+    }
+}
+
+/// Words of a command line; quotes hold blanks together.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in command.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words
+}
+
+fn check(page: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let all = shown(&std::fs::read_to_string(page).unwrap());
+    assert!(!all.is_empty(), "{} has no command", page.display());
+    for Shown { command, output } in all {
+        let words = words(&command);
+        assert_eq!(words[0], "glassbox", "{command}");
+        let run = Command::new(env!("CARGO_BIN_EXE_glassbox"))
+            .args(&words[1..])
+            .current_dir(folder.path())
+            .output();
+        let run = run.unwrap();
+        let text = String::from_utf8(run.stdout).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let errors = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{}: `{command}`: {errors}", page.display());
+        assert!(lines_match(&output, &lines), "{}: `{command}` printed\n{text}{errors}", page.display());
+    }
+}
+
+#[test]
+fn every_lesson_prints_what_it_shows() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/lessons");
+    let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut pages: Vec<PathBuf> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|page| page.file_name().is_some_and(|name| name != "README.md"));
+    pages.sort();
+    assert!(pages.len() >= 2);
+    for page in pages {
+        assert!(
+            index.contains(&*page.file_name().unwrap().to_string_lossy()),
+            "{} is not in the index",
+            page.display()
+        );
+        check(&page);
+    }
+}
+
+#[test]
+fn patterns_match_what_they_should() {
+    let patterns = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(lines_match(&patterns("a ... c\n...\nend"), &["a b c", "x", "y", "end"]));
+    assert!(lines_match(&patterns("...\nend"), &["end"]));
+    assert!(!lines_match(&patterns("a\n...\nend"), &["a", "x"]));
+    assert!(!line_matches("a...c", "a b"));
+    assert_eq!(words("glassbox trace t --where 'a == 1'"), ["glassbox", "trace", "t", "--where", "a == 1"]);
+}
