@@ -23,6 +23,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The guest crashed.
 pub const CRASHED: u8 = 3;
+/// Someone pressed Ctrl-C: 128 and the signal's number, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 /// A limit was reached.
 pub const LIMIT: u8 = 124;
 

@@ -2,7 +2,7 @@
 
 use super::overrides::Overrides;
 use super::progress::Progress;
-use super::{CRASHED, FAILED, LIMIT, OK, print};
+use super::{CRASHED, FAILED, INTERRUPTED, LIMIT, OK, print};
 use crate::error::Error;
 use crate::machine::{Goal, Machine, Stop, Summary, snapshot};
 use crate::position::Position;
@@ -12,10 +12,14 @@ use crate::view::{FileSink, Format, Journey, Subject};
 use clap::{Args, ValueEnum};
 use crossbeam_channel::Receiver;
 use emu_core::trace::{Logged, SharedLog, TraceKind, TraceMask};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const EXAMPLES: &str = "Examples:
   glassbox run demo --until time=20ms --snapshot-at packet=3=third.snap
@@ -200,6 +204,7 @@ impl Session {
         let started_at = self.machine.insns();
         let to_terminal = matches!(self.serial, Sink::Stdout) && io::IsTerminal::is_terminal(&io::stdout());
         let progress = Progress::new(!to_terminal);
+        let interrupted = interruptions();
         let stop = loop {
             let goal = self.goal();
             let stop = self.machine.run(&goal);
@@ -207,6 +212,7 @@ impl Session {
             self.debugcon.write(&self.machine.take_debugcon())?;
             progress.update(&self.machine, begun.elapsed());
             match stop {
+                Stop::Slice if interrupted.load(Ordering::Relaxed) => break stop,
                 Stop::Slice => {}
                 Stop::Reached => {
                     let Some(at) = self.output.snapshot_at.take() else { break stop };
@@ -267,6 +273,7 @@ impl Session {
         }
         Ok(match stop {
             Stop::TripleFault | Stop::Livelock => CRASHED,
+            Stop::Slice => INTERRUPTED,
             Stop::Limit => LIMIT,
             Stop::Reached => OK,
             _ if self.output.until.is_some() => FAILED,
@@ -284,6 +291,18 @@ impl Session {
     pub(super) fn log(&self) -> Logged {
         self.log.as_ref().map(SharedLog::take_all).unwrap_or_default()
     }
+}
+
+/// Set by Ctrl-C and SIGTERM: the run ends with the slice in work, and its trace, capture and summary are whole. A second
+/// signal ends the process at once.
+fn interruptions() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Where signals can't be had they do what they always did.
+        let _ = flag::register_conditional_default(signal, Arc::clone(&interrupted));
+        let _ = flag::register(signal, Arc::clone(&interrupted));
+    }
+    interrupted
 }
 
 /// A file to write, or stdout for `-`.
