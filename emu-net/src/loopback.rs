@@ -1,6 +1,6 @@
 //! A plug that turns the card's transmitter back on its receiver.
 
-use crate::backend::{BackendRestoreError, BackendState, NetBackend};
+use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
 use crate::wire::{FRAME_MIN, LinkSpeed};
 use emu_core::VirtTime;
 use serde::{Deserialize, Serialize};
@@ -40,11 +40,11 @@ impl NetBackend for Loopback {
         self.state.frames.front().map(|(when, _)| *when)
     }
 
-    fn receive(&mut self, now: VirtTime) -> Option<Vec<u8>> {
+    fn receive(&mut self, now: VirtTime) -> Option<Frame> {
         if self.next_arrival()? > now {
             return None;
         }
-        self.state.frames.pop_front().map(|(_, frame)| frame)
+        self.state.frames.pop_front().map(|(_, frame)| frame.into())
     }
 
     fn is_exhausted(&self) -> bool {
@@ -74,10 +74,10 @@ mod tests {
         assert_eq!(plug.receive(VirtTime(999)), None);
         let mut first = vec![1; 14];
         first.resize(60, 0);
-        assert_eq!(plug.receive(VirtTime(1000)), Some(first));
+        assert_eq!(plug.receive(VirtTime(1000)), Some(first.into()));
         let second = plug.next_arrival().unwrap();
         assert!(second > VirtTime(1000));
-        assert_eq!(plug.receive(second), Some(vec![2; 100]));
+        assert_eq!(plug.receive(second), Some(vec![2; 100].into()));
         assert!(plug.is_exhausted());
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A frame arrives with its last bit. Two frames never overlap on the wire, whatever the pacing asks for.
 
-use crate::backend::{BackendRestoreError, BackendState, NetBackend};
+use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
 use crate::capture::{CaptureError, CapturedFrame, read_capture};
-use crate::wire::{FRAME_MIN, LinkSpeed};
+use crate::report::Report;
+use crate::wire::{FRAME_MIN, LinkSpeed, parse_mac};
 use emu_core::{VirtDuration, VirtTime};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -51,6 +52,16 @@ pub enum CutFrames {
     Skip,
 }
 
+/// What becomes of a frame that the card has no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Room {
+    /// It is lost, as on a real wire; the card counts it.
+    #[default]
+    Lose,
+    /// It waits until the card receives and has descriptors for it, and all after it wait as well: none is lost.
+    Wait,
+}
+
 /// What is changed in a capture, and how often it is played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -68,6 +79,8 @@ pub struct ReplayConfig {
     pub link_mbps: u32,
     /// What the start is counted from.
     pub after: Trigger,
+    /// What becomes of a frame that the card has no room for.
+    pub room: Room,
 }
 
 impl Default for ReplayConfig {
@@ -79,6 +92,7 @@ impl Default for ReplayConfig {
             limit: None,
             link_mbps: 1000,
             after: Trigger::PowerOn,
+            room: Room::Lose,
         }
     }
 }
@@ -103,6 +117,7 @@ pub struct Replay {
     speed: LinkSpeed,
     start: VirtDuration,
     after: Trigger,
+    room: Room,
     total: u64,
     state: ReplayState,
 }
@@ -147,6 +162,7 @@ impl Replay {
             speed: LinkSpeed(config.link_mbps),
             start,
             after: config.after,
+            room: config.room,
             total,
             state: ReplayState { next: 0, arrival: None, fingerprint: 0 },
             frames,
@@ -185,8 +201,8 @@ impl Replay {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
             }
         };
-        let Self { pacing, speed, start, after, total, .. } = self;
-        add(format!("{pacing:?} {speed:?} {start:?} {after:?} {total}").as_bytes());
+        let Self { pacing, speed, start, after, room, total, .. } = self;
+        add(format!("{pacing:?} {speed:?} {start:?} {after:?} {room:?} {total}").as_bytes());
         for frame in &self.frames {
             add(&frame.time_ns.to_le_bytes());
             add(&(frame.bytes.len() as u64).to_le_bytes());
@@ -233,16 +249,6 @@ fn check_pacing(pacing: Pacing) -> Result<(), String> {
     }
 }
 
-fn parse_mac(text: &str) -> Result<[u8; 6], String> {
-    let refuse = || format!("`{text}` is no MAC address");
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        *byte = parts.next().and_then(|part| u8::from_str_radix(part, 16).ok()).ok_or_else(refuse)?;
-    }
-    if parts.next().is_some() { Err(refuse()) } else { Ok(mac) }
-}
-
 impl NetBackend for Replay {
     /// A replay does not listen, except for the first frame if that starts it.
     fn send(&mut self, now: VirtTime, _: &[u8]) {
@@ -255,13 +261,26 @@ impl NetBackend for Replay {
         self.state.arrival
     }
 
-    fn receive(&mut self, now: VirtTime) -> Option<Vec<u8>> {
+    fn receive(&mut self, now: VirtTime) -> Option<Frame> {
         let arrival = self.state.arrival.filter(|arrival| *arrival <= now)?;
         let number = self.state.next;
         let bytes = self.frame(number).bytes.clone();
         self.state.next += 1;
-        self.state.arrival = self.arrival_after(number, arrival);
-        Some(bytes)
+        // A frame that had to wait moves all that follow; on a real wire nothing waits.
+        let passed = match self.room {
+            Room::Lose => arrival,
+            Room::Wait => now,
+        };
+        self.state.arrival = self.arrival_after(number, passed);
+        Some(bytes.into())
+    }
+
+    fn held(&self) -> Option<usize> {
+        (self.room == Room::Wait && self.state.arrival.is_some()).then(|| self.frame(self.state.next).bytes.len())
+    }
+
+    fn report(&self, reports: &mut Vec<Report>) {
+        reports.push(Report::new("replay").count("frames", self.total).count("arrived", self.state.next));
     }
 
     fn is_exhausted(&self) -> bool {
@@ -300,7 +319,7 @@ mod tests {
         let mut writer = CaptureWriter::new(&mut bytes).unwrap();
         for (us, len) in frames {
             let time = VirtTime::ZERO.after(VirtDuration::from_us(*us));
-            writer.frame(time, Direction::ToGuest, &vec![0xaa; *len]).unwrap();
+            writer.frame(time, Direction::ToGuest, &vec![0xaa; *len], None).unwrap();
         }
         writer.finish().unwrap();
         bytes
@@ -339,12 +358,22 @@ mod tests {
     }
 
     #[test]
+    fn with_back_pressure_a_frame_waits_and_moves_those_after_it() {
+        let config = ReplayConfig { room: Room::Wait, ..Default::default() };
+        let mut replay = replay(Pacing::AsCaptured, &config, &[(0, 60), (100, 70)]);
+        assert_eq!(replay.held(), Some(60));
+        let late = VirtTime::ZERO.after(VirtDuration::from_us(500));
+        assert!(replay.receive(late).is_some());
+        assert_eq!((replay.next_arrival().map(VirtTime::as_ns), replay.held()), (Some(600_000), Some(70)));
+    }
+
+    #[test]
     fn a_unicast_destination_is_rewritten_and_short_frames_padded() {
         let config =
             ReplayConfig { dst_mac: Some("02:00:00:00:00:01".to_owned()), loops: 2, ..Default::default() };
         let mut replay = replay(Pacing::BackToBack, &config, &[(0, 20)]);
         assert_eq!(replay.total(), 2);
-        let frame = replay.receive(VirtTime::NEVER).unwrap();
+        let frame = replay.receive(VirtTime::NEVER).unwrap().bytes;
         assert_eq!((frame.len(), &frame[..6]), (60, &[2, 0, 0, 0, 0, 1][..]));
         assert!(replay.receive(VirtTime::NEVER).is_some() && replay.is_exhausted());
     }

@@ -38,6 +38,17 @@ impl LinkSpeed {
     }
 }
 
+/// A MAC address as people write it; else what is wrong with it.
+pub fn parse_mac(text: &str) -> Result<[u8; 6], String> {
+    let refuse = || format!("`{text}` is no MAC address");
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = parts.next().and_then(|part| u8::from_str_radix(part, 16).ok()).ok_or_else(refuse)?;
+    }
+    if parts.next().is_some() { Err(refuse()) } else { Ok(mac) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,7 +106,7 @@ impl NetBackend for Cable {
         if let Some(tap) = &mut self.tap
             && self.broken.is_none()
         {
-            self.broken = tap.frame(now, Direction::FromGuest, frame).err();
+            self.broken = tap.frame(now, Direction::FromGuest, frame, None).err();
         }
         self.far_end.send(now, frame);
     }

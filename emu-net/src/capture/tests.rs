@@ -145,7 +145,7 @@ fn what_is_written_can_be_read() {
     let mut bytes = Vec::new();
     let mut writer = CaptureWriter::new(&mut bytes).unwrap();
     for time in [0, 1_500, 3_000_000_000_000_000] {
-        writer.frame(VirtTime(time), Direction::FromGuest, &[time as u8; 77]).unwrap();
+        writer.frame(VirtTime(time), Direction::FromGuest, &[time as u8; 77], None).unwrap();
     }
     writer.finish().unwrap();
     let capture = read_capture("x", &bytes).unwrap();

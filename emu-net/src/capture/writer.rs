@@ -6,6 +6,7 @@ use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPa
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{PcapNgWriteError, PcapNgWriter};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -20,7 +21,19 @@ pub enum Direction {
     FromGuest,
 }
 
+/// The file's interfaces, by direction.
+const INTERFACES: [(&str, &str); 2] =
+    [("wire", "frames to the guest"), ("guest", "frames that the guest's card sends")];
+
 impl Direction {
+    /// The interface that a frame was sent at.
+    const fn interface(self) -> u32 {
+        match self {
+            Self::ToGuest => 0,
+            Self::FromGuest => 1,
+        }
+    }
+
     /// epb_flags bits 1:0 (pcapng draft, section 4.3.1).
     const fn flags(self) -> u32 {
         match self {
@@ -49,30 +62,41 @@ fn host_error(error: PcapNgWriteError) -> io::Error {
 }
 
 impl<W: Write> CaptureWriter<W> {
-    /// Writes the file's header and its one interface.
+    /// Writes the file's header and its two interfaces: the wire's end and the card's, as a frame's sender.
     pub fn new(out: W) -> io::Result<Self> {
         let mut writer =
             PcapNgWriter::with_endianness(out, pcap_file::Endianness::Little).map_err(host_error)?;
-        let interface = InterfaceDescriptionBlock {
-            linktype: DataLink::ETHERNET,
-            snaplen: 0,
-            options: vec![
-                InterfaceDescriptionOption::IfName(Cow::Borrowed("e1000")),
-                InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
-            ],
-        };
-        writer.write_pcapng_block(interface).map_err(host_error)?;
+        for (name, what) in INTERFACES {
+            let interface = InterfaceDescriptionBlock {
+                linktype: DataLink::ETHERNET,
+                snaplen: 0,
+                options: vec![
+                    InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+                    InterfaceDescriptionOption::IfDescription(Cow::Borrowed(what)),
+                    InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
+                ],
+            };
+            writer.write_pcapng_block(interface).map_err(host_error)?;
+        }
         Ok(Self { writer })
     }
 
-    /// Writes one frame, whose last bit passed at `now`.
-    pub fn frame(&mut self, now: VirtTime, direction: Direction, frame: &[u8]) -> io::Result<()> {
+    /// Writes one frame, whose last bit passed at `now`, with a comment if there is something to say.
+    pub fn frame(
+        &mut self,
+        now: VirtTime,
+        direction: Direction,
+        frame: &[u8],
+        comment: Option<&str>,
+    ) -> io::Result<()> {
+        let mut options = vec![EnhancedPacketOption::Flags(direction.flags())];
+        options.extend(comment.map(|text| EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(text)))));
         let block = EnhancedPacketBlock {
-            interface_id: 0,
+            interface_id: direction.interface(),
             timestamp: Duration::from_nanos(now.as_ns()),
             original_len: frame.len() as u32,
             data: Cow::Borrowed(frame),
-            options: vec![EnhancedPacketOption::Flags(direction.flags())],
+            options,
         };
         self.writer.write_pcapng_block(block).map(drop).map_err(host_error)
     }
