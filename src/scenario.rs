@@ -9,11 +9,13 @@ use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
 use emu_iommu::IommuConfig;
+use emu_net::layer::{Impairment, Way};
+use emu_net::peer::PeerConfig;
 use emu_net::{Pacing, ReplayConfig};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 /// A whole run.
@@ -40,6 +42,8 @@ pub struct Scenario {
     pub nic: Nic,
     /// What hangs at its cable.
     pub network: Network,
+    /// What lies between the two, from the far end to the card.
+    pub wire: Vec<Layer>,
     /// What buses cost.
     pub timing: BusTiming,
     /// How the run is expected to end.
@@ -64,6 +68,7 @@ impl Default for Scenario {
             iommu: Some(IommuConfig::default()),
             nic: Nic::default(),
             network: Network::Null,
+            wire: Vec::new(),
             timing: BusTiming::default(),
             expect: Expect::default(),
             limits: Limits::default(),
@@ -173,6 +178,58 @@ pub enum Network {
         /// What is changed in them, and how often they are played.
         #[serde(default)]
         options: ReplayConfig,
+    },
+    /// A host that answers ARP, ping, DHCP and DNS, and serves files by TFTP and HTTP.
+    Peer {
+        /// Who it is.
+        #[serde(default)]
+        options: PeerConfig,
+        /// What it serves: names and files.
+        #[serde(default)]
+        files: BTreeMap<String, PathBuf>,
+    },
+}
+
+/// Something between the card and the far end of its cable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Layer {
+    /// Lets frames pass that an expression describes.
+    Filter {
+        /// The expression, as tcpdump has them.
+        pass: String,
+        /// Which frames it is asked about.
+        #[serde(default)]
+        way: Way,
+    },
+    /// Changes addresses and ports on the way to the guest, and back on the way from it.
+    Rewrite {
+        /// MAC addresses.
+        #[serde(default)]
+        macs: BTreeMap<String, String>,
+        /// IP addresses.
+        #[serde(default)]
+        ips: BTreeMap<IpAddr, IpAddr>,
+        /// TCP and UDP ports.
+        #[serde(default)]
+        ports: BTreeMap<u16, u16>,
+    },
+    /// Loses, doubles, delays, reorders and damages frames.
+    Impair {
+        /// Where the dice start.
+        #[serde(default)]
+        seed: u64,
+        /// Frames to the guest.
+        #[serde(default)]
+        to_guest: Impairment,
+        /// Frames from the guest.
+        #[serde(default)]
+        from_guest: Impairment,
+    },
+    /// Writes down what passes here, both ways, as pcapng.
+    Capture {
+        /// The file.
+        file: PathBuf,
     },
 }
 

@@ -149,9 +149,8 @@ impl Layout {
     #[must_use]
     pub fn arp_places(&self, frame: &[u8], target: bool) -> Option<(Range<usize>, Range<usize>)> {
         let at = self.net;
-        let plain = self.ether_type == ARP
-            && frame.len() >= at + 28
-            && frame[at..at + 6] == [0, 1, 8, 0, 6, 4];
+        let plain =
+            self.ether_type == ARP && frame.len() >= at + 28 && frame[at..at + 6] == [0, 1, 8, 0, 6, 4];
         let from = at + if target { 18 } else { 8 };
         plain.then_some((from..from + 6, from + 6..from + 10))
     }
@@ -218,7 +217,8 @@ impl Layout {
             return;
         }
         frame[at..at + 2].fill(0);
-        let pseudo = if protocol == ICMP { 0 } else { pseudo + u32::from(protocol) + (self.end - from) as u32 };
+        let pseudo =
+            if protocol == ICMP { 0 } else { pseudo + u32::from(protocol) + (self.end - from) as u32 };
         let mut value = !fold(pseudo.wrapping_add(sum(&frame[from..self.end])));
         if protocol == UDP && value == 0 {
             value = 0xffff;

@@ -276,7 +276,8 @@ impl NetBackend for Replay {
     }
 
     fn held(&self) -> Option<usize> {
-        (self.room == Room::Wait && self.state.arrival.is_some()).then(|| self.frame(self.state.next).bytes.len())
+        (self.room == Room::Wait && self.state.arrival.is_some())
+            .then(|| self.frame(self.state.next).bytes.len())
     }
 
     fn report(&self, reports: &mut Vec<Report>) {

@@ -61,7 +61,9 @@ impl Overrides {
             let replaced = absolute(&pcap)?;
             match &mut scenario.network {
                 Network::Replay { pcap, .. } => *pcap = replaced,
-                Network::Null | Network::Loopback => scenario.network = Network::replay(replaced),
+                Network::Null | Network::Loopback | Network::Peer { .. } => {
+                    scenario.network = Network::replay(replaced)
+                }
             }
         }
         Ok(())

@@ -47,6 +47,9 @@ pub(super) struct Output {
     /// Write what the guest sends to this pcapng file; - is stdout
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    /// Write all frames to this pcapng file, both ways, with what became of each in its comment
+    #[arg(long, value_name = "FILE")]
+    capture_wire: Option<PathBuf>,
     /// Write trace records, in the form of the name's ending: .trace (compact, for `glassbox trace`), .jsonl, .json (Perfetto),
     /// .vcd, .csv, else text; - is stdout
     #[arg(long, value_name = "FILE")]
@@ -184,6 +187,9 @@ impl Session {
         if let Some(path) = &output.capture {
             machine.capture_to(create(path)?).map_err(Error::file(path))?;
         }
+        if let Some(path) = &output.capture_wire {
+            machine.log_wire_to(create(path)?).map_err(Error::file(path))?;
+        }
         let mut trace = None;
         if let Some(path) = &output.trace {
             let mask = output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0);
@@ -251,10 +257,9 @@ impl Session {
                 result => result.map_err(Error::file(&path))?,
             }
         }
-        if let Some(path) = &self.output.capture {
-            self.machine.finish_capture().map_err(Error::file(path))?;
-        }
-        Ok(())
+        let captures = [&self.output.capture, &self.output.capture_wire];
+        let named = captures.into_iter().flatten().next().map_or(Path::new("capture"), PathBuf::as_path);
+        self.machine.finish_capture().map_err(Error::file(named))
     }
 
     fn report(&self, stop: &Stop, summary: &Summary) -> Result<u8, Error> {

@@ -1,13 +1,15 @@
 //! From a scenario to a machine.
 
 use super::board::{Board, Fabric};
-use super::devices::{Cable, Devices, Questions};
+use super::cable::{Cable, Questions};
+use super::devices::Devices;
+use super::far_end::far_end;
 use super::platform::{Console, Platform};
 use super::{Machine, layout};
 use crate::error::Error;
 use crate::firmware::{self, Boot, Image, acpi};
 use crate::guests::DEMO_ELF;
-use crate::scenario::{Guest, Network, Scenario};
+use crate::scenario::{Guest, Scenario};
 use emu_core::cpu::{CRYSTAL_HZ, Cpu};
 use emu_core::mem::PhysMem;
 use emu_devices::acpi_pm::{self, AcpiPm};
@@ -22,7 +24,6 @@ use emu_devices::pit::Pit;
 use emu_devices::rtc::{self, Rtc};
 use emu_devices::uart::{self, Uart};
 use emu_iommu::Vtd;
-use emu_net::{Loopback, NetBackend, Null, Replay};
 use std::path::PathBuf;
 
 /// I/O APIC id, apart from those of processors.
@@ -154,16 +155,5 @@ fn vtd_table(scenario: &Scenario) -> Option<acpi::VtdTable> {
     scenario.iommu.as_ref().map(|iommu| acpi::VtdTable {
         address_bits: iommu.address_bits,
         interrupt_remapping: iommu.interrupt_remapping,
-    })
-}
-
-fn far_end(scenario: &Scenario) -> Result<Box<dyn NetBackend>, Error> {
-    Ok(match &scenario.network {
-        Network::Null => Box::new(Null),
-        Network::Loopback => Box::new(Loopback::default()),
-        Network::Replay { pcap, pacing, start, options } => {
-            let bytes = scenario.read(pcap)?;
-            Box::new(Replay::new(pcap, &bytes, pacing, start.0, options)?)
-        }
     })
 }

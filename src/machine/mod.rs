@@ -5,8 +5,10 @@
 
 mod board;
 mod builder;
+mod cable;
 mod configuration;
 mod devices;
+mod far_end;
 pub mod layout;
 mod look;
 mod memory_space;
@@ -64,7 +66,12 @@ impl Machine {
         self.platform.cable.tap(out)
     }
 
-    /// Closes the capture; says if anything could not be written.
+    /// Writes every frame from now on to `out`, both ways, as pcapng with what became of each in its comment.
+    pub fn log_wire_to(&mut self, out: Box<dyn Write + Send>) -> io::Result<()> {
+        self.platform.cable.log(out)
+    }
+
+    /// Closes all captures; says if anything could not be written.
     pub fn finish_capture(&mut self) -> io::Result<()> {
         self.platform.cable.finish_tap()
     }

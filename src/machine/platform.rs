@@ -1,7 +1,8 @@
 //! Devices and board together: the whole world outside of the processors, and the processor's one view of it.
 
 use super::board::{Board, Port};
-use super::devices::{Cable, Devices};
+use super::cable::Cable;
+use super::devices::Devices;
 use super::layout;
 use super::run::Stop;
 use crate::position::Position;
@@ -71,7 +72,11 @@ impl Platform {
         let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };
         let bus_master = devices.nic.bus_master();
         let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
-        call(&mut devices.nic, &mut ctx, cable)
+        let result = call(&mut devices.nic, &mut ctx, cable);
+        for fate in devices.nic.take_fates() {
+            cable.fate(fate);
+        }
+        result
     }
 
     /// Gives every event that is due by `now` to its chip, in order.
@@ -114,6 +119,9 @@ impl Platform {
     /// A frame's last bit is in.
     fn frame_arrives(&mut self) {
         self.arrival = None;
+        if self.is_held() {
+            return;
+        }
         let now = self.board.fabric.now;
         if let Some(frame) = emu_net::NetBackend::receive(&mut self.cable, now) {
             let packet = self.frames_in;
@@ -124,9 +132,17 @@ impl Platform {
         }
     }
 
-    /// Puts the next arrival into the event queue if it is not there.
+    /// Whether the next frame waits for room in the card.
+    fn is_held(&self) -> bool {
+        emu_net::NetBackend::held(&self.cable).is_some_and(|len| !self.devices.nic.has_room_for(len))
+    }
+
+    /// Puts the next arrival into the event queue if it is not there. A frame that is due and waits for room is looked at again
+    /// after every call of a chip.
     fn schedule_arrival(&mut self) {
+        let now = self.board.fabric.now;
         let next = emu_net::NetBackend::next_arrival(&self.cable);
+        let next = next.filter(|when| *when > now || !self.is_held());
         if next == self.arrival {
             return;
         }

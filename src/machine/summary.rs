@@ -1,9 +1,12 @@
 //! What a run came to, in figures. The JSON keys are an interface: names may be added, never changed.
 
-use super::devices::Questions;
+use super::cable::Questions;
 use super::{Machine, Stop};
 use crate::scenario::Ending;
+use emu_core::trace::DropReason;
+use emu_net::{NetBackend as _, Report};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -39,6 +42,10 @@ pub struct Summary {
     pub frames_dropped: u64,
     /// See [`Counters`].
     pub frames_out: u64,
+    /// Frames lost, by reason.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// What the parts of the wire have counted, the far end's first.
+    pub wire: Vec<Report>,
     /// Device reads of guest memory.
     pub dma_reads: u64,
     /// Device writes of guest memory.
@@ -89,6 +96,8 @@ impl Machine {
             frames_delivered: frames.frames_delivered,
             frames_dropped: frames.frames_dropped,
             frames_out: frames.frames_out,
+            drops: self.drops(),
+            wire: self.wire_reports(),
             dma_reads: traffic.reads,
             dma_writes: traffic.writes,
             dma_bytes: traffic.bytes,
@@ -111,6 +120,21 @@ impl Machine {
             figures.retain(|name, _| name != "host_seconds" && name != "mips");
         }
         figures
+    }
+
+    /// Frames lost, by reason; reasons that there were.
+    fn drops(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.platform.devices.nic.stats().drops;
+        let reasons = DropReason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+        reasons.map(|(reason, count)| (reason.name(), count)).collect()
+    }
+
+    /// What the parts of the wire have counted so far, the far end's first.
+    #[must_use]
+    pub fn wire_reports(&self) -> Vec<Report> {
+        let mut reports = Vec::new();
+        self.platform.cable.report(&mut reports);
+        reports
     }
 
     /// What the scenario expects of the run and did not get.
@@ -179,6 +203,14 @@ impl Summary {
         for (name, value) in rows {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name:>14}  {value}");
+        }
+        for (reason, count) in &self.drops {
+            let _ = writeln!(text, "{:>14}  {count} {reason}", "dropped");
+        }
+        for report in &self.wire {
+            let counts: Vec<_> =
+                report.counts.iter().map(|count| format!("{} {}", count.count, count.what)).collect();
+            let _ = writeln!(text, "{:>14}  {}", report.part, counts.join(", "));
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use super::names;
 use emu_core::trace::{
-    BadAccess, CpuMode, DropReason, FilterRule, Granularity, IommuCache, Ring, TraceEvent, TraceRecord,
+    BadAccess, CpuMode, FilterRule, Granularity, IommuCache, Ring, TraceEvent, TraceRecord,
 };
 use emu_core::{DeliveryMode, DestinationMode, Interrupt, Slot, TriggerMode, VirtTime, Width};
 use std::fmt::Write as _;
@@ -95,7 +95,7 @@ fn frame(event: &TraceEvent) -> String {
         TraceEvent::FrameIn { packet, len } => format!("frame {packet} in from the wire, {len} bytes"),
         TraceEvent::FrameFilter { packet, rule } => format!("frame {packet} {}", filter(rule)),
         TraceEvent::FrameDrop { packet, reason } => {
-            format!("frame {packet} dropped: {}", drop_reason(reason))
+            format!("frame {packet} dropped: {}", reason.name())
         }
         TraceEvent::FrameDelivered { packet, len, descriptors } => {
             format!("frame {packet} delivered, {len} bytes in {descriptors} descriptor(s)")
@@ -127,20 +127,6 @@ fn filter(rule: FilterRule) -> String {
         FilterRule::MulticastTable => "accepted: multicast table".to_owned(),
         FilterRule::NoMatch => "refused: no filter matches".to_owned(),
         FilterRule::Vlan => "refused: VLAN filter".to_owned(),
-    }
-}
-
-/// Why a frame was lost, in words.
-#[must_use]
-pub fn drop_reason(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::ReceiverOff => "receiver off",
-        DropReason::Filtered => "not for this card",
-        DropReason::FifoFull => "receive FIFO full",
-        DropReason::TooLong => "too long",
-        DropReason::BadLength => "no valid Ethernet length",
-        DropReason::DmaRefused => "DMA refused",
-        DropReason::LinkDown => "link down",
     }
 }
 

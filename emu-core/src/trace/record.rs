@@ -85,6 +85,37 @@ pub enum DropReason {
     DmaRefused,
     /// The link is down.
     LinkDown,
+    /// The frame check sequence did not fit.
+    BadFcs,
+}
+
+impl DropReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::ReceiverOff,
+        Self::Filtered,
+        Self::FifoFull,
+        Self::TooLong,
+        Self::BadLength,
+        Self::DmaRefused,
+        Self::LinkDown,
+        Self::BadFcs,
+    ];
+
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReceiverOff => "receiver off",
+            Self::Filtered => "not for this card",
+            Self::FifoFull => "receive FIFO full",
+            Self::TooLong => "too long",
+            Self::BadLength => "no valid Ethernet length",
+            Self::DmaRefused => "DMA refused",
+            Self::LinkDown => "link down",
+            Self::BadFcs => "bad FCS",
+        }
+    }
 }
 
 /// What an invalidation names (VT-d specification, section 6.5).

@@ -41,6 +41,7 @@ use crate::pci::{ConfigSpace, PciFunction, Windows};
 use eeprom::Eeprom;
 use emu_core::Pin;
 use emu_core::device::{DeviceCtx, DmaFault};
+use emu_core::trace::{DropReason, RecordId};
 use emu_net::NetBackend;
 use irq::Irq;
 use phy::Phy;
@@ -141,6 +142,41 @@ pub struct E1000 {
     rx: Receiver,
     tx: Transmitter,
     stats: Stats,
+    /// What became of frames during this call. Whoever calls takes it, so it is empty between calls.
+    fates: Vec<Fate>,
+}
+
+/// What became of a frame, and the record that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It came in from the wire.
+    In {
+        /// Its number.
+        packet: u64,
+        /// `FrameIn`.
+        record: RecordId,
+    },
+    /// It was lost.
+    Dropped {
+        /// Its number.
+        packet: u64,
+        /// Why.
+        reason: DropReason,
+        /// `FrameDrop`.
+        record: RecordId,
+    },
+    /// It is in guest memory.
+    Delivered {
+        /// Its number.
+        packet: u64,
+        /// `FrameDelivered`.
+        record: RecordId,
+    },
+    /// The frame that was given to the cable.
+    Out {
+        /// `FrameOut`.
+        record: RecordId,
+    },
 }
 
 impl E1000 {
@@ -157,6 +193,7 @@ impl E1000 {
             rx: Receiver::default(),
             tx: Transmitter::default(),
             stats: Stats::default(),
+            fates: Vec::new(),
             config,
         };
         card.load_eeprom();
@@ -236,6 +273,11 @@ impl E1000 {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What became of frames since the last call; whoever calls the card asks after each call.
+    pub fn take_fates(&mut self) -> std::vec::Drain<'_, Fate> {
+        self.fates.drain(..)
     }
 
     /// The bus did not serve a read: software finds it in the PCI status register.

@@ -6,10 +6,11 @@
 
 use super::ring::{Fetched, RingState, write_back_threshold};
 use super::timing::DELAY_UNIT;
-use super::{E1000, Token, spec};
+use super::{E1000, Fate, Token, spec};
 use emu_core::device::{DeviceCtx, DmaFault};
 use emu_core::trace::{DropReason, FilterRule, RecordId, Ring, TraceEvent};
 use emu_core::{Iova, VirtDuration};
+use emu_net::Frame;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -45,6 +46,14 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// Its FCS did not fit: no checksum says anything, and if the FCS goes to memory, it is not the right one.
+    fn spoil(&mut self, with_fcs: bool) {
+        self.errors = spec::RXD_CE;
+        if with_fcs && let Some(last) = self.bytes.last_mut() {
+            *last ^= 0xff;
+        }
+    }
+
     /// What it takes in the FIFO.
     pub(super) fn room(&self) -> u32 {
         fifo_room(self.bytes.len())
@@ -118,22 +127,23 @@ pub struct Receiver {
 
 impl E1000 {
     /// A frame (without FCS) has arrived from the wire; `packet` is its number. Emits `FrameIn`.
-    pub fn frame_in(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, frame: &[u8]) {
+    pub fn frame_in(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, frame: &Frame) {
         let before = ctx.cause();
-        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        let record = ctx.trace_with(TraceEvent::FrameIn { packet, len }, frame);
+        let len = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
+        let record = ctx.trace_with(TraceEvent::FrameIn { packet, len }, &frame.bytes);
+        self.fates.push(Fate::In { packet, record });
         ctx.set_cause(Some(record));
         self.stats.received += 1;
         if self.loops_back() {
             self.drop_frame(ctx, packet, DropReason::LinkDown);
         } else {
-            self.admit(ctx, packet, frame);
+            self.admit(ctx, packet, &frame.bytes, frame.bad_fcs);
         }
         ctx.set_cause(before);
     }
 
     /// From the MAC to the FIFO, or not.
-    pub(super) fn admit(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, frame: &[u8]) {
+    pub(super) fn admit(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, frame: &[u8], bad_fcs: bool) {
         if self.regs.rctl & spec::RCTL_EN == 0 || self.pci.power_state() != 0 {
             return self.drop_frame(ctx, packet, DropReason::ReceiverOff);
         }
@@ -143,8 +153,14 @@ impl E1000 {
         if let Some(reason) = self.bad_length(frame.len()) {
             return self.drop_frame(ctx, packet, reason);
         }
+        if bad_fcs {
+            self.stats.add(super::stats::CRCERRS, 1);
+            if self.regs.rctl & spec::RCTL_SBP == 0 {
+                return self.drop_frame(ctx, packet, DropReason::BadFcs);
+            }
+        }
         self.stats.count_received(frame.len() + FCS);
-        if self.is_pause(frame) && !self.take_pause(ctx, frame) {
+        if !bad_fcs && self.is_pause(frame) && !self.take_pause(ctx, frame) {
             return self.drop_frame(ctx, packet, DropReason::Filtered);
         }
         let rule = self.filter(frame);
@@ -153,7 +169,10 @@ impl E1000 {
         if matches!(rule, FilterRule::NoMatch | FilterRule::Vlan) {
             return self.drop_frame(ctx, packet, DropReason::Filtered);
         }
-        let inbound = self.classify(packet, verdict, rule, frame);
+        let mut inbound = self.classify(packet, verdict, rule, frame);
+        if bad_fcs {
+            inbound.spoil(self.regs.rctl & spec::RCTL_SECRC == 0);
+        }
         if self.rx.fifo_bytes + inbound.room() > self.receive_fifo_size() {
             self.stats.add(super::stats::MPC, 1);
             self.drop_frame(ctx, packet, DropReason::FifoFull);
@@ -162,7 +181,9 @@ impl E1000 {
         if self.rx.ring.owned() == 0 {
             self.stats.add(super::stats::RNBC, 1);
         }
-        self.stats.count_accepted(frame, FCS);
+        if !bad_fcs {
+            self.stats.count_accepted(frame, FCS);
+        }
         self.rx.fifo_bytes += inbound.room();
         self.rx.fifo.push_back(inbound);
         self.flow_control_fifo(ctx);
@@ -186,7 +207,26 @@ impl E1000 {
 
     fn drop_frame(&mut self, ctx: &mut DeviceCtx<'_>, packet: u64, reason: DropReason) {
         self.stats.dropped += 1;
-        ctx.trace(TraceEvent::FrameDrop { packet, reason });
+        self.stats.drops[reason as usize] += 1;
+        let record = ctx.trace(TraceEvent::FrameDrop { packet, reason });
+        self.fates.push(Fate::Dropped { packet, reason, record });
+    }
+
+    /// Whether a frame of `len` bytes that came now would find a receiver that is on and descriptors of its own: what a
+    /// far end waits for that loses nothing.
+    #[must_use]
+    pub fn has_room_for(&self, len: usize) -> bool {
+        let receives = self.regs.rctl & spec::RCTL_EN != 0
+            && self.pci.power_state() == 0
+            && self.bus_master()
+            && self.link_up()
+            && !self.loops_back();
+        let buffers = |len: usize| len.div_ceil(self.buffer_size() as usize) as u32;
+        let taken: u32 = self.rx.fifo.iter().map(|frame| buffers(frame.bytes.len())).sum();
+        let used = self.rx.filled + u32::from(self.rx.current.is_some());
+        receives
+            && (self.rx.ring.owned() + used).saturating_sub(taken) >= buffers(len + FCS)
+            && self.rx.fifo_bytes + fifo_room(len + FCS) <= self.receive_fifo_size()
     }
 
     /// Bytes of the packet buffer that are the receive FIFO (13.4.16).
@@ -354,7 +394,8 @@ impl E1000 {
             let written = ctx.dma_write(done.iova, &bytes).is_ok();
             if let (Some((packet, len, descriptors)), true) = (done.frame, written) {
                 self.stats.delivered += 1;
-                ctx.trace(TraceEvent::FrameDelivered { packet, len, descriptors });
+                let record = ctx.trace(TraceEvent::FrameDelivered { packet, len, descriptors });
+                self.fates.push(Fate::Delivered { packet, record });
             }
         }
     }

@@ -333,6 +333,8 @@ pub const RXD_TCPCS: u8 = 1 << 5;
 pub const RXD_IPCS: u8 = 1 << 6;
 /// Receive status: passed an inexact filter.
 pub const RXD_PIF: u8 = 1 << 7;
+/// Receive descriptor errors: the FCS did not fit, stored because of RCTL.SBP.
+pub const RXD_CE: u8 = 1 << 0;
 /// Receive errors, bits 47:40: TCP or UDP checksum (table 3-3).
 pub const RXD_TCPE: u8 = 1 << 5;
 /// Receive errors: IP checksum.

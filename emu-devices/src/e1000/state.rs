@@ -178,7 +178,7 @@ impl E1000 {
     /// What a snapshot keeps. Events in the queue belong to the card's state too; the queue keeps them.
     #[must_use]
     pub fn state(&self) -> E1000State {
-        let Self { config: _, pci, regs, tables, eeprom, phy, irq, rx, tx, stats } = self;
+        let Self { config: _, pci, regs, tables, eeprom, phy, irq, rx, tx, stats, fates: _ } = self;
         E1000State {
             config: pci.state(),
             regs: regs.clone(),

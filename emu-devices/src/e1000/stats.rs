@@ -2,12 +2,14 @@
 //! figures, which software never sees.
 
 use super::spec::STATS_WORDS;
+use emu_core::trace::DropReason;
 use serde::{Deserialize, Serialize};
 
 const fn at(offset: u32) -> usize {
     ((offset - 0x4000) / 4) as usize
 }
 
+pub(super) const CRCERRS: usize = at(0x4000);
 pub(super) const MPC: usize = at(0x4010);
 pub(super) const XONRXC: usize = at(0x4048);
 pub(super) const XONTXC: usize = at(0x404c);
@@ -52,6 +54,8 @@ pub struct Stats {
     pub delivered: u64,
     /// Frames lost.
     pub dropped: u64,
+    /// The same by reason, in the order of [`DropReason::ALL`].
+    pub drops: [u64; DropReason::ALL.len()],
     /// Frames that went out.
     pub sent: u64,
     /// Frames that came back in loopback.
@@ -67,6 +71,7 @@ impl Default for Stats {
             received: 0,
             delivered: 0,
             dropped: 0,
+            drops: [0; DropReason::ALL.len()],
             sent: 0,
             looped: 0,
             interrupts: 0,
@@ -153,8 +158,8 @@ impl Stats {
 
     /// Whether the state is one that a run can leave.
     pub(super) fn is_sound(&self) -> bool {
-        let Self { words, received, delivered, dropped, sent, looped, interrupts } = self;
+        let Self { words, received, delivered, dropped, drops, sent, looped, interrupts } = self;
         let counts = [received, delivered, dropped, sent, looped, interrupts];
-        words.len() == STATS_WORDS as usize && counts.iter().all(|count| **count < COUNT_MAX)
+        words.len() == STATS_WORDS as usize && counts.into_iter().chain(drops).all(|count| *count < COUNT_MAX)
     }
 }

@@ -10,7 +10,7 @@ use super::ring::{Fetched, RingState, write_back_threshold};
 use super::rx::{FCS, FRAME_MIN, fifo_room};
 use super::segment::{Assembly, Context, Kind, TxDesc, delays, insert_vlan, waits_for_wire};
 use super::timing::{DELAY_UNIT, GAP_BYTES, PREAMBLE_BYTES};
-use super::{E1000, Token, spec, stats};
+use super::{E1000, Fate, Token, spec, stats};
 use emu_core::device::{DeviceCtx, DmaFault};
 use emu_core::trace::{RecordId, Ring, TraceEvent};
 use emu_core::{Iova, VirtDuration, VirtTime};
@@ -453,11 +453,12 @@ impl E1000 {
             let record = ctx.trace_with(TraceEvent::FrameIn { packet, len }, &frame.bytes);
             ctx.set_cause(Some(record));
             if !frame.bad_fcs {
-                self.admit(ctx, packet, &frame.bytes);
+                self.admit(ctx, packet, &frame.bytes, false);
             }
             ctx.set_cause(frame.cause);
         } else {
-            ctx.trace_with(TraceEvent::FrameOut { packet: self.stats.sent, len }, &frame.bytes);
+            let record = ctx.trace_with(TraceEvent::FrameOut { packet: self.stats.sent, len }, &frame.bytes);
+            self.fates.push(Fate::Out { record });
             self.stats.sent += 1;
             if !frame.bad_fcs {
                 wire.send(ctx.now(), &frame.bytes);

@@ -90,7 +90,9 @@ impl<W: Write> CaptureWriter<W> {
         comment: Option<&str>,
     ) -> io::Result<()> {
         let mut options = vec![EnhancedPacketOption::Flags(direction.flags())];
-        options.extend(comment.map(|text| EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(text)))));
+        options.extend(
+            comment.map(|text| EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(text)))),
+        );
         let block = EnhancedPacketBlock {
             interface_id: direction.interface(),
             timestamp: Duration::from_nanos(now.as_ns()),

@@ -247,10 +247,11 @@ impl Parser<'_> {
         let word = self.word();
         let (address, bits) = match word.split_once('/') {
             Some((address, bits)) if net => (address, bits.parse().ok()),
-            _ => (word, Some(128)),
+            _ => (word, (!net).then_some(128)),
         };
         let (Ok(address), Some(bits)) = (address.parse::<IpAddr>(), bits) else {
-            return Err(self.error(format!("`{word}` is no address")));
+            let form = if net { "a network, 10.0.0.0/8 for instance" } else { "an address" };
+            return Err(self.error(format!("`{word}` is not {form}")));
         };
         self.at += 1;
         Ok(Node::Host(end, address, bits))
@@ -306,7 +307,8 @@ impl NetBackend for Filter {
 
     fn report(&self, reports: &mut Vec<Report>) {
         self.inner.report(reports);
-        reports.push(Report::new("filter").count("passed", self.counts[0]).count("held back", self.counts[1]));
+        reports
+            .push(Report::new("filter").count("passed", self.counts[0]).count("held back", self.counts[1]));
     }
 
     fn finish(&mut self) -> std::io::Result<()> {

@@ -8,10 +8,10 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
+pub use self::capture::CaptureLayer;
 pub use filter::{Expression, ExpressionError, Filter};
 pub use impair::{Impair, ImpairConfig, ImpairState, Impairment};
 pub use rewrite::{Rewrite, RewriteConfig};
-pub use self::capture::CaptureLayer;
 
 use serde::{Deserialize, Serialize};
 

@@ -36,7 +36,9 @@ impl<T: Copy + Ord> Map<T> {
         to_guest.sort_unstable();
         from_guest.sort_unstable();
         if from_guest.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err("two things become the same one, and could not be told apart on the way back".to_owned());
+            return Err(
+                "two things become the same one, and could not be told apart on the way back".to_owned()
+            );
         }
         Ok(Self { to_guest, from_guest })
     }

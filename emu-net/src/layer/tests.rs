@@ -8,6 +8,7 @@ use emu_core::{VirtDuration, VirtTime};
 use etherparse::PacketBuilder;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// What the far end was sent.
@@ -138,7 +139,9 @@ fn expressions_say_what_tcpdump_would() {
         let expression = Expression::parse(text).unwrap();
         assert_eq!(frames.each_ref().map(|frame| expression.matches(frame)), expected, "{text}");
     }
-    for text in ["frob", "port", "port 99999", "(tcp", "tcp)", "tcp udp", "host 1.2.3", "src tcp", "net 1.2.3.4"] {
+    for text in
+        ["frob", "port", "port 99999", "(tcp", "tcp)", "tcp udp", "host 1.2.3", "src tcp", "net 1.2.3.4"]
+    {
         assert!(Expression::parse(text).is_err(), "{text}");
     }
     assert!(Expression::parse(&"(".repeat(10_000)).is_err());
@@ -163,11 +166,8 @@ fn a_filter_holds_frames_back_each_way_and_counts_them() {
 fn maps() -> RewriteConfig {
     RewriteConfig {
         macs: [("02:00:00:00:00:02".to_owned(), "52:54:00:12:34:56".to_owned())].into(),
-        ips: [
-            ([10, 0, 0, 2].into(), [192, 0, 2, 2].into()),
-            ([10, 0, 0, 1].into(), [192, 0, 2, 1].into()),
-        ]
-        .into(),
+        ips: [([10, 0, 0, 2].into(), [192, 0, 2, 2].into()), ([10, 0, 0, 1].into(), [192, 0, 2, 1].into())]
+            .into(),
         ports: [(80, 8080)].into(),
     }
 }
@@ -199,9 +199,9 @@ fn maps_that_lose_something_are_refused() {
         change(&mut config);
         Rewrite::new(Box::new(Null), &config).is_err()
     };
-    assert!(refused(|config| drop(config.ports.insert(81, 8080))));
-    assert!(refused(|config| drop(config.macs.insert("x".to_owned(), "y".to_owned()))));
-    assert!(refused(|config| drop(config.ips.insert([1, 1, 1, 1].into(), "::1".parse().unwrap()))));
+    assert!(refused(|config| config.ports.extend([(81, 8080)])));
+    assert!(refused(|config| config.macs.extend([("x".to_owned(), "y".to_owned())])));
+    assert!(refused(|config| config.ips.extend([(IpAddr::from([1, 1, 1, 1]), "::1".parse().unwrap())])));
 }
 
 fn numbered(count: u64) -> impl Iterator<Item = (u64, Vec<u8>)> {
@@ -263,7 +263,8 @@ fn each_trouble_does_what_it_says_about_as_often_as_it_says() {
 #[test]
 fn losses_come_in_bursts_if_they_are_told_to() {
     let runs = |again| {
-        let (_, arrived) = impaired(Impairment { loss: 50_000, loss_again: again, ..Impairment::default() }, 3);
+        let (_, arrived) =
+            impaired(Impairment { loss: 50_000, loss_again: again, ..Impairment::default() }, 3);
         let gaps = arrived.windows(2).map(|pair| number(&pair[1].1) - number(&pair[0].1) - 1);
         let gaps: Vec<u64> = gaps.filter(|gap| *gap > 0).collect();
         gaps.iter().sum::<u64>() as f64 / gaps.len() as f64
@@ -335,6 +336,7 @@ fn a_capture_has_both_ways_and_times() {
     layer.send(us(2), &tcp((1, 2)));
     layer.finish().unwrap();
     let capture = crate::read_capture("out", &out.0.lock().unwrap()).unwrap();
-    let seen: Vec<_> = capture.frames.iter().map(|frame| (frame.time_ns, frame.interface, frame.bytes.len())).collect();
+    let seen: Vec<_> =
+        capture.frames.iter().map(|frame| (frame.time_ns, frame.interface, frame.bytes.len())).collect();
     assert_eq!(seen, [(1000, 0, 60), (2000, 1, tcp((1, 2)).len())]);
 }

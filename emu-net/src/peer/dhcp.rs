@@ -88,7 +88,8 @@ pub(super) fn answer(config: &PeerConfig, leases: &mut Leases, request: &[u8]) -
         INFORM => ACK,
         _ => return None,
     };
-    let your = if option(request, 53) == Some(&[INFORM]) || kind == NAK { Ipv4Addr::UNSPECIFIED } else { address };
+    let your =
+        if option(request, 53) == Some(&[INFORM]) || kind == NAK { Ipv4Addr::UNSPECIFIED } else { address };
     Some(Reply { bytes: message(config, request, kind, your), gives: kind == ACK && !your.is_unspecified() })
 }
 

@@ -167,7 +167,8 @@ impl Host {
     /// When it wants to work without being told anything.
     pub(super) fn wake(&mut self, at: VirtTime) -> Option<VirtTime> {
         let interface = self.interface.poll_at(instant(at), &self.sockets);
-        let interface = interface.map(|due| VirtTime((due.total_micros().max(0) as u64).saturating_mul(1_000_000)));
+        let interface =
+            interface.map(|due| VirtTime((due.total_micros().max(0) as u64).saturating_mul(1_000_000)));
         let transfers = self.transfers.iter().filter_map(|(_, transfer)| transfer.due());
         // What it wants at once it had its chance to do.
         let soonest = VirtTime(at.0.saturating_add(1_000_000));
@@ -192,7 +193,8 @@ impl Host {
         busy |= self.serve_dns(config);
         busy |= self.serve_tftp(files, at);
         for (handle, connection) in &mut self.connections {
-            busy |= connection.serve(self.sockets.get_mut::<tcp::Socket<'_>>(*handle), files, &mut self.served);
+            busy |=
+                connection.serve(self.sockets.get_mut::<tcp::Socket<'_>>(*handle), files, &mut self.served);
         }
         busy
     }

@@ -95,7 +95,12 @@ impl Connection {
         busy
     }
 
-    fn take(&mut self, socket: &mut tcp::Socket<'_>, files: &BTreeMap<String, Vec<u8>>, served: &mut Served) -> bool {
+    fn take(
+        &mut self,
+        socket: &mut tcp::Socket<'_>,
+        files: &BTreeMap<String, Vec<u8>>,
+        served: &mut Served,
+    ) -> bool {
         if !socket.can_recv() {
             return false;
         }
@@ -171,7 +176,8 @@ impl Connection {
         let before = *sent;
         let start = head.len() as u64;
         while socket.can_send() && *sent < start + body.len() {
-            let piece = if *sent < start { head[*sent as usize..].to_vec() } else { body.piece(*sent - start) };
+            let piece =
+                if *sent < start { head[*sent as usize..].to_vec() } else { body.piece(*sent - start) };
             let took = socket.send_slice(&piece).unwrap_or(0);
             *sent += took as u64;
             if took < piece.len() {

@@ -178,7 +178,8 @@ impl NetBackend for Peer {
         let BackendState::Peer(PeerState { heard, arrived }) = state else {
             return Err(BackendRestoreError::Kind);
         };
-        let heard = heard.ok_or(BackendRestoreError::Content("a peer that was told too much to be written down"))?;
+        let heard =
+            heard.ok_or(BackendRestoreError::Content("a peer that was told too much to be written down"))?;
         let mut fresh = Self::new(self.config.clone(), std::mem::take(&mut self.files))
             .map_err(|_| BackendRestoreError::Content("a peer that can't be"))?;
         if !heard.is_sorted_by_key(|heard| heard.at) {

@@ -37,12 +37,18 @@ fn udp(ip: [u8; 4], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let mac = if ip == [255; 4] { [0xff; 6] } else { PEER_MAC };
     let from = if ip == [255; 4] { [0; 4] } else { GUEST };
     let mut frame = Vec::new();
-    PacketBuilder::ethernet2(GUEST_MAC, mac).ipv4(from, ip, 64).udp(ports.0, ports.1).write(&mut frame, payload).unwrap();
+    PacketBuilder::ethernet2(GUEST_MAC, mac)
+        .ipv4(from, ip, 64)
+        .udp(ports.0, ports.1)
+        .write(&mut frame, payload)
+        .unwrap();
     frame
 }
 
 fn arp_reply() -> Vec<u8> {
-    let mut frame = [&PEER_MAC[..], &GUEST_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &GUEST_MAC, &GUEST, &PEER_MAC, &PEER].concat();
+    let mut frame =
+        [&PEER_MAC[..], &GUEST_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &GUEST_MAC, &GUEST, &PEER_MAC, &PEER]
+            .concat();
     frame.resize(60, 0);
     frame
 }
@@ -70,7 +76,11 @@ fn it_answers_arp_and_ping_after_its_delay() {
     request[21] = 1;
     peer.send(ms(1), &request);
     let mut ping = Vec::new();
-    PacketBuilder::ethernet2(GUEST_MAC, PEER_MAC).ipv4(GUEST, PEER, 64).icmpv4_echo_request(7, 9).write(&mut ping, b"hello").unwrap();
+    PacketBuilder::ethernet2(GUEST_MAC, PEER_MAC)
+        .ipv4(GUEST, PEER, 64)
+        .icmpv4_echo_request(7, 9)
+        .write(&mut ping, b"hello")
+        .unwrap();
     peer.send(ms(2), &ping);
     let frames = answers(&mut peer, ms(9));
     assert_eq!(frames.len(), 2);
@@ -147,7 +157,7 @@ fn it_serves_a_file_by_tftp_and_sends_again_what_is_not_acknowledged() {
     let mut file = Vec::new();
     for block in 0..2u16 {
         let ack = [&[0, 4][..], &block.to_be_bytes()].concat();
-        let mut at = ms(10 + u64::from(block) * 1000);
+        let mut at = ms(10 + u64::from(block) * 900);
         let data = ask(&mut peer, at, &udp(PEER, (2000, port), &ack)).remove(0);
         assert_eq!((be16(&data, 0), be16(&data, 2)), (3, block + 1));
         at = at.after(VirtDuration::from_ms(600));
@@ -168,9 +178,13 @@ fn fetch(peer: &mut Peer, request: &[u8]) -> Vec<u8> {
     use smoltcp::time::Instant;
     use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
     let mut port = host::testing::port();
-    let mut interface =
-        Interface::new(Config::new(HardwareAddress::Ethernet(EthernetAddress(GUEST_MAC))), &mut port, Instant::ZERO);
-    interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::v4(192, 0, 2, 2), 24)).unwrap());
+    let mut interface = Interface::new(
+        Config::new(HardwareAddress::Ethernet(EthernetAddress(GUEST_MAC))),
+        &mut port,
+        Instant::ZERO,
+    );
+    interface
+        .update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::v4(192, 0, 2, 2), 24)).unwrap());
     let buffer = || tcp::SocketBuffer::new(vec![0; 32 << 10]);
     let mut sockets = SocketSet::new(Vec::new());
     let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));
@@ -248,7 +262,11 @@ fn nonsense_frames_are_nothing_to_it() {
     let mut peer = peer();
     let mut dice = 1u64;
     for n in 0..3000u64 {
-        let mut frame = if n % 2 == 0 { udp(PEER, (n as u16, [53, 67, 69][n as usize % 3]), &[n as u8; 300]) } else { arp_reply() };
+        let mut frame = if n % 2 == 0 {
+            udp(PEER, (n as u16, [53, 67, 69][n as usize % 3]), &[n as u8; 300])
+        } else {
+            arp_reply()
+        };
         for _ in 0..4 {
             dice = dice.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let at = (dice >> 33) as usize % frame.len();

@@ -127,7 +127,8 @@ impl Transfer {
         let mut busy = false;
         while let Ok((message, from)) = socket.recv() {
             busy = true;
-            let word = |at: usize| message.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]));
+            let word =
+                |at: usize| message.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]));
             if from.endpoint != self.to || self.over {
                 continue;
             }

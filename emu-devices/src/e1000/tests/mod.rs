@@ -41,7 +41,7 @@ impl NetBackend for Cable {
         None
     }
 
-    fn receive(&mut self, _now: VirtTime) -> Option<Vec<u8>> {
+    fn receive(&mut self, _now: VirtTime) -> Option<emu_net::Frame> {
         None
     }
 
@@ -106,7 +106,9 @@ impl Bench {
     fn on<R>(&mut self, call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R) -> R {
         self.fabric.bus_master = self.card.bus_master();
         let mut ctx = self.fabric.ctx(NIC, BDF);
-        call(&mut self.card, &mut ctx, &mut self.cable)
+        let result = call(&mut self.card, &mut ctx, &mut self.cable);
+        drop(self.card.take_fates());
+        result
     }
 
     fn read(&mut self, offset: u32) -> u32 {
@@ -158,7 +160,7 @@ impl Bench {
         self.fabric.tracer.set_cause(None);
         let packet = self.packets;
         self.packets += 1;
-        self.on(|card, ctx, _| card.frame_in(ctx, packet, frame));
+        self.on(|card, ctx, _| card.frame_in(ctx, packet, &frame.to_vec().into()));
     }
 
     fn poke(&mut self, at: u64, bytes: &[u8]) {
