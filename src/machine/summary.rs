@@ -208,8 +208,8 @@ impl Summary {
             let _ = writeln!(text, "{:>14}  {count} {reason}", "dropped");
         }
         for report in &self.wire {
-            let counts: Vec<_> =
-                report.counts.iter().map(|count| format!("{} {}", count.count, count.what)).collect();
+            let told = report.counts.iter().filter(|count| count.count > 0);
+            let counts: Vec<_> = told.map(|count| format!("{} {}", count.count, count.what)).collect();
             let _ = writeln!(text, "{:>14}  {}", report.part, counts.join(", "));
         }
         text

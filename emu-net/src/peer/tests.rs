@@ -166,7 +166,7 @@ fn it_serves_a_file_by_tftp_and_sends_again_what_is_not_acknowledged() {
         file.extend_from_slice(&data[4..]);
     }
     assert_eq!(file, peer.files["boot.ipxe"]);
-    assert!(ask(&mut peer, ms(3000), &udp(PEER, (2000, port), &[0, 4, 0, 2])).is_empty());
+    assert!(ask(&mut peer, ms(1600), &udp(PEER, (2000, port), &[0, 4, 0, 2])).is_empty());
     let missing = ask(&mut peer, ms(3100), &udp(PEER, (2001, 69), b"\0\x01nothing\0octet\0"));
     assert_eq!(&missing[0][..4], [0, 5, 0, 1]);
 }
