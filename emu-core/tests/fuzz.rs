@@ -77,7 +77,7 @@ fn program(seed: u64) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..HEADER_LEN).map(|_| dice.roll() as u8).collect();
     bytes[0] = dice.below(12) as u8;
     // Few bits of control and flags at a time, SSE usually on, and code often at a page's end.
-    bytes[1] = (dice.below(2) | dice.below(8) / 7 << 1 | dice.below(8) / 7 << 2) as u8;
+    bytes[1] = (dice.below(2) | (dice.below(8) / 7) << 1 | (dice.below(8) / 7) << 2) as u8;
     let control = dice.roll() & dice.roll() & dice.roll() | 0x0700_0700 | dice.roll() & 0x1800_0800;
     bytes[2..6].copy_from_slice(&(control as u32).to_le_bytes());
     let rflags =
@@ -87,9 +87,9 @@ fn program(seed: u64) -> Vec<u8> {
     bytes[12..14].copy_from_slice(&(dice.below(200) as u16).to_le_bytes());
     bytes[15] = (dice.roll() & dice.roll() & dice.roll() & 7) as u8;
     // More addresses than numbers.
-    for register in 32..48 {
+    for register in &mut bytes[32..48] {
         let kind = [0, 1, 1, 1, 2, 2, 3, 5, 5, 6, 7][dice.below(11) as usize];
-        bytes[register] = kind << 5 | dice.below(32) as u8;
+        *register = kind << 5 | dice.below(32) as u8;
     }
     bytes[32 + 4] = 4 << 5;
     let long = bytes[0] >= 7;
