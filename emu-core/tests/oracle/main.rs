@@ -26,6 +26,8 @@ const CASES_LONG: u64 = 20_000_000;
 const SEED: u64 = 0x61a5_5b0c;
 /// Failures that are told, each of another instruction.
 const FAILURES_MAX: usize = 12;
+/// Our processor is made anew after so many cases.
+const RENEWAL: u64 = 20_000;
 /// One case in so many is a sequence.
 const SEQUENCES: u64 = 3;
 
@@ -96,6 +98,9 @@ fn compare(default_cases: u64) {
             generate::extend(&mut trial, codes.of(bits), &mut rng);
         }
         run += 1;
+        if run % RENEWAL == 0 {
+            machines.renew();
+        }
         insns += trial.insns.len();
         let verdict = machines.run(&trial, all_flags);
         faulted += u64::from(verdict.faulted);

@@ -43,6 +43,11 @@ impl Machines {
         self.native.run(&case).vector == BREAKPOINT
     }
 
+    /// A new processor of ours: what the old one has decoded of millions of cases makes it slow.
+    pub(crate) fn renew(&mut self) {
+        self.guest = Guest::new();
+    }
+
     /// Runs a trial on both.
     pub(crate) fn run(&mut self, trial: &Trial, all_flags: bool) -> Verdict {
         let host = self.native.run(&trial.case);
