@@ -1,4 +1,4 @@
-//! A set-associative cache with a choice of replacement: the shape of all three caches of the unit. It knows nothing
+//! A set-associative cache with a choice of replacement: the shape of all caches of the unit. It knows nothing
 //! of what it holds; an entry stays until it is invalidated or makes room, whatever happens to the tables in memory.
 
 use serde::{Deserialize, Serialize};

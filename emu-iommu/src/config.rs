@@ -5,14 +5,34 @@ use crate::spec::register::*;
 use emu_core::VirtDuration;
 use serde::{Deserialize, Serialize};
 
-/// Sets and ways of a set-associative cache.
+/// Sets, ways and replacement of the context cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
     /// Sets, a power of two up to 4096.
     pub sets: u16,
-    /// Ways, 1-64.
+    /// Ways, 1-64; with [`Policy::PseudoLru`] a power of two.
     pub ways: u16,
+    /// Who makes room.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+/// Entries of the paging-structure caches (VT-d specification, 6.2.4), each fully associative. A level with none has no cache,
+/// and so it is by default: what the literature measured as the cost of an IOTLB miss is then that of a whole walk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PagingCacheConfig {
+    /// Entries of 5-level tables' topmost level, 0-64.
+    pub pml5: u16,
+    /// Entries of the fourth level, 0-64.
+    pub pml4: u16,
+    /// Entries of the third level, 0-64.
+    pub pdpt: u16,
+    /// Entries of the second level, which lead to the tables of 4 KiB pages, 0-64.
+    pub pd: u16,
+    /// Who makes room in each.
+    pub policy: Policy,
 }
 
 /// Sets, ways and replacement of the IOTLB.
@@ -49,18 +69,22 @@ pub struct Timing {
     pub context: u64,
     /// An interrupt-entry-cache lookup.
     pub interrupt: u64,
+    /// A lookup in the paging-structure caches, all levels at once, where there are any.
+    pub paging: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { hit: 5, walk_read: 80, context: 5, interrupt: 5 }
+        Self { hit: 5, walk_read: 80, context: 5, interrupt: 5, paging: 2 }
     }
 }
 
 impl Timing {
-    /// A translation: both caches asked, `reads` entries read from memory.
-    pub(crate) const fn translation(&self, reads: u64) -> VirtDuration {
-        VirtDuration::from_ns(self.context.saturating_add(self.hit)).plus(self.reads(reads))
+    /// A translation: context cache and IOTLB asked, the paging-structure caches `lookups` times, and `reads` entries
+    /// read from memory.
+    pub(crate) const fn translation(&self, lookups: u64, reads: u64) -> VirtDuration {
+        let paging = VirtDuration::from_ns(self.paging).times(lookups);
+        VirtDuration::from_ns(self.context.saturating_add(self.hit)).plus(paging).plus(self.reads(reads))
     }
 
     /// An interrupt: the cache asked, `reads` entries read from memory.
@@ -98,10 +122,14 @@ pub struct IommuConfig {
     pub fault_records: u16,
     /// The IOTLB.
     pub iotlb: IotlbConfig,
-    /// The context cache; replaces the least recently used.
+    /// The context cache.
     pub context_cache: CacheConfig,
-    /// Entries of the fully associative interrupt-entry cache, 1-64; replaces the least recently used.
+    /// The paging-structure caches.
+    pub paging_caches: PagingCacheConfig,
+    /// Entries of the fully associative interrupt-entry cache, 1-64.
     pub interrupt_cache: u16,
+    /// Who makes room in the interrupt-entry cache.
+    pub interrupt_policy: Policy,
     /// What lookups cost.
     pub timing: Timing,
 }
@@ -119,8 +147,10 @@ impl Default for IommuConfig {
             snoop_control: true,
             fault_records: 8,
             iotlb: IotlbConfig::default(),
-            context_cache: CacheConfig { sets: 8, ways: 2 },
+            context_cache: CacheConfig { sets: 8, ways: 2, policy: Policy::Lru },
+            paging_caches: PagingCacheConfig::default(),
             interrupt_cache: 32,
+            interrupt_policy: Policy::Lru,
             timing: Timing::default(),
         }
     }
@@ -146,8 +176,13 @@ pub enum ConfigError {
         ways: u16,
     },
     /// Tree replacement halves the ways again and again.
-    #[error("iotlb: PseudoLru needs a power of two of ways, not {0}")]
-    PseudoLru(u16),
+    #[error("{cache}: PseudoLru needs a power of two of ways, not {ways}")]
+    PseudoLru {
+        /// The option.
+        cache: &'static str,
+        /// Ways asked for.
+        ways: u16,
+    },
     /// A capability without what it builds on.
     #[error("{0} needs {1}")]
     Needs(&'static str, &'static str),
@@ -167,18 +202,24 @@ impl IommuConfig {
         if self.eim && !self.interrupt_remapping {
             return Err(ConfigError::Needs("eim", "interrupt_remapping"));
         }
-        let caches = [
+        self.validate_caches()
+    }
+
+    fn validate_caches(&self) -> Result<(), ConfigError> {
+        let always = [
             ("iotlb", self.iotlb_geometry()),
             ("context_cache", self.context_geometry()),
             ("interrupt_cache", self.interrupt_geometry()),
         ];
-        for (cache, Geometry { sets, ways, .. }) in caches {
+        let paging =
+            self.paging_geometries().into_iter().flatten().map(|geometry| ("paging_caches", geometry));
+        for (cache, Geometry { sets, ways, policy }) in always.into_iter().chain(paging) {
             if !sets.is_power_of_two() || sets > 4096 || !(1..=64).contains(&ways) {
                 return Err(ConfigError::Cache { cache, sets, ways });
             }
-        }
-        if self.iotlb.policy == Policy::PseudoLru && !self.iotlb.ways.is_power_of_two() {
-            return Err(ConfigError::PseudoLru(self.iotlb.ways));
+            if policy == Policy::PseudoLru && !ways.is_power_of_two() {
+                return Err(ConfigError::PseudoLru { cache, ways });
+            }
         }
         Ok(())
     }
@@ -189,12 +230,18 @@ impl IommuConfig {
     }
 
     pub(crate) fn context_geometry(&self) -> Geometry {
-        let CacheConfig { sets, ways } = self.context_cache;
-        Geometry { sets, ways, policy: Policy::Lru }
+        let CacheConfig { sets, ways, policy } = self.context_cache;
+        Geometry { sets, ways, policy }
+    }
+
+    /// The paging-structure caches from the second level up; `None` where there is none.
+    pub(crate) fn paging_geometries(&self) -> [Option<Geometry>; 4] {
+        let PagingCacheConfig { pml5, pml4, pdpt, pd, policy } = self.paging_caches;
+        [pd, pdpt, pml4, pml5].map(|ways| (ways > 0).then_some(Geometry { sets: 1, ways, policy }))
     }
 
     pub(crate) fn interrupt_geometry(&self) -> Geometry {
-        Geometry { sets: 1, ways: self.interrupt_cache, policy: Policy::Lru }
+        Geometry { sets: 1, ways: self.interrupt_cache, policy: self.interrupt_policy }
     }
 
     /// Address bits beyond the width, within a 64-bit address.

@@ -157,12 +157,20 @@ impl Vtd {
         let id = env.trace(Slot::Iommu, event);
         let wrong = irte.check(eime);
         if !hit && (wrong.is_none() || self.config.caching_mode) {
-            self.state.interrupts.insert(0, InterruptEntry { index: short, irte }, |old| old.index == short);
+            self.cache_irte(env, InterruptEntry { index: short, irte });
         }
         let reason = wrong.or_else(|| (!irte.allows(source)).then_some(fault::SOURCE));
         let Some(reason) = reason else { return Some(irte) };
         let silent = irte.0[0] & FPD != 0;
         env.on_behalf_of(id, |env| self.fault(env, request, reason, silent));
         None
+    }
+
+    fn cache_irte(&mut self, env: &mut Env<'_>, entry: InterruptEntry) {
+        let inserted = self.state.interrupts.insert(0, entry, |old| old.index == entry.index);
+        if let Some(InterruptEntry { index, .. }) = inserted.evicted {
+            count(&mut self.state.stats.interrupt_evictions);
+            env.trace(Slot::Iommu, TraceEvent::IrteEvict { index, way: inserted.way });
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Invalidation of the three caches, and the two registers that ask for it (VT-d specification, 6.5.1; CCMD, IVA and
+//! Invalidation of the caches, and the two registers that ask for it (VT-d specification, 6.5.1; CCMD, IVA and
 //! IOTLB registers). The queue is next door.
 
 use crate::Vtd;
@@ -41,9 +41,18 @@ impl Vtd {
         let dropped = match cache {
             IommuCache::Context => self.invalidate_contexts(what),
             IommuCache::Iotlb => self.invalidate_iotlb(what),
+            IommuCache::PagingStructure => self.state.paging.invalidate(what),
             IommuCache::InterruptEntry => self.invalidate_interrupts(what),
         };
         env.trace(Slot::Iommu, TraceEvent::Invalidate { cache, what, dropped });
+    }
+
+    /// Invalidates translations, and what of the paging-structure caches leads to them (6.5.1.2).
+    pub(crate) fn invalidate_translations(&mut self, env: &mut Env<'_>, what: Granularity) {
+        self.invalidate(env, IommuCache::Iotlb, what);
+        if self.state.paging.exist() {
+            self.invalidate(env, IommuCache::PagingStructure, what);
+        }
     }
 
     fn invalidate_contexts(&mut self, what: Granularity) -> u32 {
@@ -105,7 +114,7 @@ impl Vtd {
         let requested = value >> IIRG_SHIFT & 3;
         let what = iotlb_granularity(requested, (value >> 32) as u16, self.state.iva);
         if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
-            self.invalidate(env, IommuCache::Iotlb, what);
+            self.invalidate_translations(env, what);
             self.state.iotlb_command |= requested << IAIG_SHIFT;
         }
     }

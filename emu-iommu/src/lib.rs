@@ -13,6 +13,7 @@ mod fault;
 mod interrupt;
 mod invalidate;
 mod mmio;
+mod paging;
 mod queue;
 pub mod spec;
 mod state;
@@ -24,8 +25,9 @@ mod view;
 mod walk;
 
 pub use cache::{Cache, Cached, Geometry, Policy};
-pub use config::{CacheConfig, ConfigError, IommuConfig, IotlbConfig, Timing};
+pub use config::{CacheConfig, ConfigError, IommuConfig, IotlbConfig, PagingCacheConfig, Timing};
 pub use interrupt::{InterruptEntry, Irte};
+pub use paging::{PagingCaches, PagingEntry, paging_cache_name};
 pub use spec::fault::fault_reason_text;
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
@@ -87,6 +89,11 @@ impl Vtd {
     /// The IOTLB, set by set.
     pub fn iotlb_entries(&self) -> impl Iterator<Item = Cached<'_, IotlbEntry>> {
         self.state.iotlb.iter()
+    }
+
+    /// The paging-structure caches, the lowest level first: the level whose entries a cache keeps, and what it has.
+    pub fn paging_entries(&self) -> impl Iterator<Item = (u8, Cached<'_, PagingEntry>)> {
+        self.state.paging.iter()
     }
 
     /// The interrupt-entry cache.

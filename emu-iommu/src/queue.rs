@@ -91,6 +91,9 @@ impl Vtd {
         let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
         env.on_behalf_of(id, |env| {
             match decode(raw, self.config.interrupt_remapping) {
+                Ok(Descriptor::Invalidate(IommuCache::Iotlb, what)) => {
+                    self.invalidate_translations(env, what)
+                }
                 Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
                 Ok(Descriptor::Wait { status, interrupt }) => {
                     if let Some((gpa, data)) = status {

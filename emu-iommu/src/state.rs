@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::config::IommuConfig;
 use crate::interrupt::InterruptEntry;
+use crate::paging::PagingCaches;
 use crate::spec::register::*;
 use crate::translate::{ContextEntry, IotlbEntry, context_key, iotlb_key};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,14 @@ pub struct Stats {
     pub context_hits: u64,
     /// Context entries that it had not.
     pub context_misses: u64,
+    /// Context entries that made room for others.
+    pub context_evictions: u64,
+    /// Walks that a paging-structure cache shortened.
+    pub paging_hits: u64,
+    /// Walks that none could shorten, of a unit that has such caches.
+    pub paging_misses: u64,
+    /// Paging-structure entries that made room for others.
+    pub paging_evictions: u64,
     /// Invalidations carried out, of any cache.
     pub invalidations: u64,
     /// Requests refused, recorded or not.
@@ -31,6 +40,8 @@ pub struct Stats {
     pub interrupt_hits: u64,
     /// Interrupt entries that it had not.
     pub interrupt_misses: u64,
+    /// Interrupt entries that made room for others.
+    pub interrupt_evictions: u64,
 }
 
 /// One of the two events that the unit itself sends as a message.
@@ -99,6 +110,8 @@ pub struct VtdState {
     pub contexts: Cache<ContextEntry>,
     /// IOTLB.
     pub iotlb: Cache<IotlbEntry>,
+    /// Paging-structure caches.
+    pub paging: PagingCaches,
     /// Interrupt-entry cache.
     pub interrupts: Cache<InterruptEntry>,
     /// Counters.
@@ -134,6 +147,7 @@ impl VtdState {
             completion_event: MessageRegisters::RESET,
             contexts: Cache::new(config.context_geometry()),
             iotlb: Cache::new(config.iotlb_geometry()),
+            paging: PagingCaches::new(config),
             interrupts: Cache::new(config.interrupt_geometry()),
             stats: Stats::default(),
         }
@@ -162,6 +176,7 @@ impl VtdState {
                 && set == self.iotlb.set_of(iotlb_key(entry.domain, entry.iova, entry.page_shift))
         };
         unless(self.iotlb.is_valid(config.iotlb_geometry(), iotlb), "another IOTLB")?;
+        unless(self.paging.is_valid(config), "other paging-structure caches")?;
         unless(self.interrupts.is_valid(config.interrupt_geometry(), |_, _| true), "another interrupt cache")
     }
 }

@@ -5,11 +5,12 @@ use crate::Vtd;
 use crate::cache::Cache;
 use crate::config::IommuConfig;
 use crate::fault::Request;
+use crate::paging::PagingEntry;
 use crate::spec::fault::{ADDRESS_WIDTH, INTERRUPT_ADDRESS};
 use crate::spec::register::TE;
 use crate::spec::table::{INTERRUPT_RANGE, TT_PASS_THROUGH};
-use crate::state::count;
-use crate::walk::{self, Context, ContextFault, Leaf, PagingFault, Step, permission_fault};
+use crate::state::{Stats, count};
+use crate::walk::{self, Context, ContextFault, Leaf, Observer, PagingFault, Step, Table, permission_fault};
 use emu_core::device::{DmaFault, Env};
 use emu_core::mem::PhysMem;
 use emu_core::trace::{RecordId, TraceEvent};
@@ -134,6 +135,25 @@ fn look_up(iotlb: &mut Cache<IotlbEntry>, domain: u16, iova: Iova) -> Option<Iot
     })
 }
 
+/// Traces and counts what a walk reads, and keeps the tables that it passes.
+struct Watch<'w, 'e> {
+    env: &'w mut Env<'e>,
+    reads: &'w mut u64,
+    bdf: Bdf,
+    tables: [Option<Table>; 4],
+}
+
+impl Observer for Watch<'_, '_> {
+    fn read(&mut self, step: Step) {
+        count(self.reads);
+        trace_step(self.env, self.bdf, step);
+    }
+
+    fn leads_to(&mut self, table: Table) {
+        self.tables[usize::from(table.level)] = Some(table);
+    }
+}
+
 /// A request that was refused: what the fault is made of.
 struct Refused {
     reason: u8,
@@ -162,7 +182,7 @@ impl Vtd {
             self.fault(env, Request::Dma { bdf, iova, write }, INTERRUPT_ADDRESS, false);
             return Err(DmaFault::Remapping(INTERRUPT_ADDRESS));
         }
-        let reads_before = self.state.stats.walk_reads;
+        let before = self.state.stats;
         let found = self.look_up_context(env, mem, bdf).and_then(|(context, lookup)| {
             let silent = context.fault_processing_disabled();
             let refused = |reason, cause| Refused { reason, silent, cause };
@@ -176,8 +196,7 @@ impl Vtd {
                 .map(Some)
                 .map_err(|(reason, cause)| refused(reason, cause))
         });
-        let reads = self.state.stats.walk_reads.wrapping_sub(reads_before);
-        let latency = self.config.timing.translation(reads);
+        let latency = self.latency_since(&before);
         match found {
             Ok(None) => Ok(identity(iova, latency)),
             Ok(Some(entry)) => {
@@ -189,6 +208,15 @@ impl Vtd {
                 Err(DmaFault::Remapping(reason))
             }
         }
+    }
+
+    /// What a translation has cost that began when the counters stood so.
+    fn latency_since(&self, before: &Stats) -> VirtDuration {
+        let stats = &self.state.stats;
+        let lookups = |stats: &Stats| stats.paging_hits.wrapping_add(stats.paging_misses);
+        let lookups = lookups(stats).wrapping_sub(lookups(before));
+        let reads = stats.walk_reads.wrapping_sub(before.walk_reads);
+        self.config.timing.translation(lookups, reads)
     }
 
     /// The context of `bdf` and the record of its lookup.
@@ -235,7 +263,11 @@ impl Vtd {
             Err(_) => return found,
         };
         let set = state.contexts.set_of(context_key(bdf));
-        state.contexts.insert(set, entry, |old| old.source == bdf);
+        let inserted = state.contexts.insert(set, entry, |old| old.source == bdf);
+        if let Some(old) = inserted.evicted {
+            count(&mut state.stats.context_evictions);
+            env.trace(Slot::Iommu, TraceEvent::ContextEvict { bdf: old.source, set, way: inserted.way });
+        }
         found
     }
 
@@ -274,13 +306,14 @@ impl Vtd {
         iova: Iova,
         write: bool,
     ) -> Result<IotlbEntry, u8> {
-        let Self { config, state } = self;
-        let mut see = |step: Step| {
-            count(&mut state.stats.walk_reads);
-            trace_step(env, bdf, step);
-        };
         let domain = context.domain();
-        match walk::second_level(config, mem, context, iova, write, &mut see) {
+        let start = self.start_of_walk(env, domain, context.top(), iova);
+        let reads = &mut self.state.stats.walk_reads;
+        let mut watch = Watch { env, reads, bdf, tables: [None; 4] };
+        let found = walk::second_level(&self.config, mem, start, iova, write, &mut watch);
+        let tables = watch.tables;
+        self.cache_tables(env, domain, iova, tables);
+        match found {
             Ok(Leaf { gpa, shift, read, write: writable }) => {
                 let page = Iova(iova.0 >> shift << shift);
                 let entry = IotlbEntry {
@@ -310,6 +343,36 @@ impl Vtd {
                 }
                 Err(reason)
             }
+        }
+    }
+
+    /// Where a walk for `iova` may begin: at the lowest table that a paging-structure cache knows, else at the `top`.
+    fn start_of_walk(&mut self, env: &mut Env<'_>, domain: u16, top: Table, iova: Iova) -> Table {
+        if !self.state.paging.exist() {
+            return top;
+        }
+        let Some(entry) = self.state.paging.find(domain, iova, top.level) else {
+            count(&mut self.state.stats.paging_misses);
+            return top;
+        };
+        count(&mut self.state.stats.paging_hits);
+        let PagingEntry { iova, level, table, .. } = entry;
+        env.trace(Slot::Iommu, TraceEvent::PagingHit { domain, iova, level, table });
+        entry.leads_to()
+    }
+
+    /// Keeps what a walk has passed, from the top down.
+    fn cache_tables(&mut self, env: &mut Env<'_>, domain: u16, iova: Iova, tables: [Option<Table>; 4]) {
+        for table in tables.into_iter().rev().flatten() {
+            let entry = PagingEntry::new(domain, iova, table);
+            let Some(inserted) = self.state.paging.insert(entry) else { continue };
+            let (level, way) = (entry.level, inserted.way);
+            if let Some(PagingEntry { domain, iova, .. }) = inserted.evicted {
+                count(&mut self.state.stats.paging_evictions);
+                env.trace(Slot::Iommu, TraceEvent::PagingEvict { domain, iova, level, way });
+            }
+            let PagingEntry { iova, table, .. } = entry;
+            env.trace(Slot::Iommu, TraceEvent::PagingInsert { domain, iova, level, table, way });
         }
     }
 

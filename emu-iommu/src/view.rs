@@ -1,6 +1,7 @@
 //! The unit as people look at it: registers in words, a walk told line by line, what a device can reach. Nothing
 //! here changes the unit, fills a cache or leaves a record.
 
+use crate::paging::paging_cache_name;
 use crate::spec::descriptor::QueueError;
 use crate::spec::fault::{RECORD_F, RECORD_READ, RECORD_REASON_SHIFT, fault_reason_text};
 use crate::spec::register::*;
@@ -200,8 +201,9 @@ impl Vtd {
     fn explain_page(&self, mem: &PhysMem, context: Context, iova: Iova, say: &mut impl FnMut(String)) {
         let walk = |write| {
             let mut steps = Vec::new();
-            let found =
-                walk::second_level(&self.config, mem, context, iova, write, &mut |step| steps.push(step));
+            let found = walk::second_level(&self.config, mem, context.top(), iova, write, &mut |step| {
+                steps.push(step)
+            });
             (steps, found)
         };
         let (mut steps, mut found) = walk(false);
@@ -214,6 +216,7 @@ impl Vtd {
         }
         for step in steps {
             say(step_words(step));
+            self.explain_cached_entry(context.domain(), iova, step, say);
         }
         match found {
             Ok(Leaf { gpa, shift, read, write }) => {
@@ -235,6 +238,16 @@ impl Vtd {
             let gpa = entry.gpa.plus(iova.0 & ((1 << entry.page_shift) - 1));
             let rights = permissions(entry.read, entry.write);
             say(format!("IOTLB: {stale}, {iova} is {gpa}: {rights}"));
+        }
+    }
+
+    /// What a paging-structure cache has in the place of an entry.
+    fn explain_cached_entry(&self, domain: u16, iova: Iova, step: Step, say: &mut impl FnMut(String)) {
+        if let Some(entry) = self.state.paging.peek(domain, iova, step.level) {
+            let same = entry.table.0 == step.entry[0] & crate::spec::table::ADDRESS;
+            let stale = if same { "the same" } else { "stale" };
+            let (name, rights) = (paging_cache_name(step.level), permissions(entry.read, entry.write));
+            say(format!("{name}: {stale}, {rights}, to {}", entry.table));
         }
     }
 

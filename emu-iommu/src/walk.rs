@@ -21,6 +21,31 @@ pub(crate) struct Step {
     pub(crate) entry: [u64; 2],
 }
 
+/// Where a walk begins or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// Of the table's entries.
+    pub(crate) level: u8,
+    pub(crate) gpa: Gpa,
+    /// R and W as far as the entries above grant them.
+    pub(crate) allowed: u64,
+}
+
+/// Who watches a walk.
+pub(crate) trait Observer {
+    /// An entry was read.
+    fn read(&mut self, step: Step);
+
+    /// A good entry led to this table.
+    fn leads_to(&mut self, _table: Table) {}
+}
+
+impl<F: FnMut(Step)> Observer for F {
+    fn read(&mut self, step: Step) {
+        self(step);
+    }
+}
+
 /// A context entry as memory holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -49,6 +74,11 @@ impl Context {
     #[must_use]
     pub const fn table(self) -> Gpa {
         Gpa(self.0[0] & ADDRESS)
+    }
+
+    /// Where the walks of the device begin.
+    pub(crate) const fn top(self) -> Table {
+        Table { level: self.levels() - 1, gpa: self.table(), allowed: PTE_R | PTE_W }
     }
 
     /// Address width, encoded.
@@ -151,25 +181,23 @@ pub(crate) const fn permission_fault(write: bool) -> u8 {
     if write { fault::WRITE } else { fault::READ }
 }
 
-/// Walks the tables of `context` for an access to `iova`.
+/// Walks tables from `start` on for an access to `iova`.
 pub(crate) fn second_level(
     config: &IommuConfig,
     mem: &PhysMem,
-    context: Context,
+    start: Table,
     iova: Iova,
     write: bool,
-    see: &mut impl FnMut(Step),
+    observer: &mut impl Observer,
 ) -> Result<Leaf, PagingFault> {
     let wanted = if write { PTE_W } else { PTE_R };
-    let mut table = context.table();
-    let mut allowed = PTE_R | PTE_W;
-    let mut level = context.levels() - 1;
+    let Table { mut level, gpa: mut table, mut allowed } = start;
     loop {
         let shift = 12 + 9 * level;
         let gpa = table.plus((iova.0 >> shift & 0x1ff) * PTE_LEN);
         let fault = |reason, for_any_access| Err(PagingFault { reason, for_any_access });
         let Ok(entry) = mem.read_u64(gpa) else { return fault(fault::PAGING_FETCH, true) };
-        see(Step { level, gpa, entry: [entry, 0] });
+        observer.read(Step { level, gpa, entry: [entry, 0] });
         if entry & (PTE_R | PTE_W) == 0 {
             return fault(permission_fault(write), true);
         }
@@ -186,6 +214,7 @@ pub(crate) fn second_level(
         }
         table = gpa;
         level -= 1;
+        observer.leads_to(Table { level, gpa, allowed });
     }
 }
 

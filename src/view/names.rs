@@ -66,6 +66,12 @@ pub fn page_size(shift: u8) -> &'static str {
     }
 }
 
+/// The paging-structure cache that keeps entries of `level` (VT-d specification, 6.2.4).
+#[must_use]
+pub fn paging_cache(level: u8) -> &'static str {
+    emu_iommu::paging_cache_name(level)
+}
+
 /// An exception's mnemonic and vector (SDM vol. 3A, table 7-1).
 #[must_use]
 pub fn exception(vector: u8) -> String {

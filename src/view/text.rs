@@ -54,6 +54,11 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::IotlbMiss { .. }
         | TraceEvent::IotlbInsert { .. }
         | TraceEvent::IotlbEvict { .. }
+        | TraceEvent::ContextEvict { .. }
+        | TraceEvent::IrteEvict { .. }
+        | TraceEvent::PagingHit { .. }
+        | TraceEvent::PagingInsert { .. }
+        | TraceEvent::PagingEvict { .. }
         | TraceEvent::Invalidate { .. }
         | TraceEvent::QueueDescriptor { .. }
         | TraceEvent::QueueStatus { .. }
@@ -185,6 +190,22 @@ fn iommu(event: &TraceEvent) -> String {
         TraceEvent::IotlbEvict { domain, iova, set, way } => {
             format!("IOTLB evict: domain {domain}, iova {iova}, set {set} way {way}")
         }
+        TraceEvent::ContextEvict { bdf, set, way } => {
+            format!("context cache evict: {bdf}, set {set} way {way}")
+        }
+        TraceEvent::IrteEvict { index, way } => format!("interrupt entry cache evict: {index}, way {way}"),
+        TraceEvent::PagingHit { domain, iova, level, table } => {
+            let name = names::paging_cache(level);
+            format!("{name} hit: domain {domain}, iova {iova}, the walk goes on in {table}")
+        }
+        TraceEvent::PagingInsert { domain, iova, level, table, way } => {
+            let name = names::paging_cache(level);
+            format!("{name} insert: domain {domain}, iova {iova} -> table {table}, way {way}")
+        }
+        TraceEvent::PagingEvict { domain, iova, level, way } => {
+            let name = names::paging_cache(level);
+            format!("{name} evict: domain {domain}, iova {iova}, way {way}")
+        }
         TraceEvent::Invalidate { cache, what, dropped } => {
             format!("{} invalidation, {}: {dropped} dropped", cache_name(cache), granularity(what))
         }
@@ -210,6 +231,7 @@ fn cache_name(cache: IommuCache) -> &'static str {
         IommuCache::Context => "context cache",
         IommuCache::Iotlb => "IOTLB",
         IommuCache::InterruptEntry => "interrupt entry cache",
+        IommuCache::PagingStructure => "paging-structure caches",
     }
 }
 

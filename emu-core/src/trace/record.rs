@@ -163,6 +163,8 @@ pub enum IommuCache {
     Iotlb,
     /// Interrupt-entry cache.
     InterruptEntry,
+    /// Paging-structure caches, all levels.
+    PagingStructure,
 }
 
 /// Processor modes as a newcomer knows them.
@@ -226,6 +228,16 @@ pub enum TraceEvent {
     IotlbInsert { domain: u16, iova: Iova, gpa: Gpa, page_shift: u8, set: u16, way: u16 },
     /// A translation made room for another.
     IotlbEvict { domain: u16, iova: Iova, set: u16, way: u16 },
+    /// A context entry made room for another.
+    ContextEvict { bdf: Bdf, set: u16, way: u16 },
+    /// An interrupt entry made room for another.
+    IrteEvict { index: u16, way: u16 },
+    /// A paging-structure cache answered: the walk goes on below the entry of `level`, in `table`.
+    PagingHit { domain: u16, iova: Iova, level: u8, table: Gpa },
+    /// The entry of `level` for `iova`, which leads to `table`, was cached.
+    PagingInsert { domain: u16, iova: Iova, level: u8, table: Gpa, way: u16 },
+    /// A paging-structure entry made room for another of its level.
+    PagingEvict { domain: u16, iova: Iova, level: u8, way: u16 },
     /// An invalidation took effect and dropped `dropped` entries.
     Invalidate { cache: IommuCache, what: Granularity, dropped: u32 },
     /// A descriptor of the invalidation queue was fetched.
@@ -394,6 +406,11 @@ impl TraceEvent {
             | Self::IotlbMiss { .. }
             | Self::IotlbInsert { .. }
             | Self::IotlbEvict { .. }
+            | Self::ContextEvict { .. }
+            | Self::IrteEvict { .. }
+            | Self::PagingHit { .. }
+            | Self::PagingInsert { .. }
+            | Self::PagingEvict { .. }
             | Self::IrteLookup { .. } => TraceKind::Iommu,
             Self::Invalidate { .. } | Self::QueueDescriptor { .. } | Self::QueueStatus { .. } => {
                 TraceKind::Inval

@@ -2,7 +2,7 @@
 //! it can be saved, written out, read back and go on as if nothing had happened.
 
 use super::*;
-use crate::{CacheConfig, IotlbConfig, Policy, VtdState};
+use crate::{CacheConfig, IotlbConfig, PagingCacheConfig, Policy, VtdState};
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +56,10 @@ fn config() -> impl Strategy<Value = IommuConfig> {
         eim: flags[3],
         fault_records,
         iotlb: IotlbConfig { sets: 2, ways: 2, policy },
-        context_cache: CacheConfig { sets: 1, ways: 2 },
+        context_cache: CacheConfig { sets: 1, ways: 2, policy },
         interrupt_cache: 2,
+        interrupt_policy: policy,
+        paging_caches: PagingCacheConfig { pml5: 0, pml4: 1, pdpt: 2, pd: 2, policy },
         ..IommuConfig::default()
     })
 }

@@ -6,6 +6,7 @@ mod fuzz;
 mod interrupt;
 mod invalidate;
 mod model;
+mod paging;
 mod queue;
 mod register;
 mod translate;
@@ -17,7 +18,7 @@ use crate::{IommuConfig, Vtd};
 use emu_core::device::{DmaFault, Signal};
 use emu_core::mem::PhysMem;
 use emu_core::testing::FakeFabric;
-use emu_core::trace::{TraceEvent, TraceRecord};
+use emu_core::trace::{IommuCache, TraceEvent, TraceRecord};
 use emu_core::{Bdf, Gpa, Interrupt, Iova, Msi, Width};
 
 const NIC: Bdf = Bdf::new(0, 3, 0);

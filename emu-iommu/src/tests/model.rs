@@ -2,7 +2,7 @@
 //! translations that only knows what was invalidated.
 
 use super::*;
-use crate::{IotlbConfig, Policy};
+use crate::{IotlbConfig, PagingCacheConfig, Policy};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -75,6 +75,11 @@ struct Flip {
     bit: u32,
 }
 
+/// As many entries for each level.
+fn paging_caches(entries: u16) -> PagingCacheConfig {
+    PagingCacheConfig { pml5: entries, pml4: entries, pdpt: entries, pd: entries, policy: Policy::Lru }
+}
+
 fn flip() -> impl Strategy<Value = Flip> {
     (0u8..6, 0u32..128).prop_map(|(table, bit)| Flip { table, bit })
 }
@@ -86,12 +91,14 @@ proptest! {
     fn damaged_tables_are_walked_as_the_reference_walks_them(
         flips in prop::collection::vec(flip(), 0..4),
         levels in 3u8..=4,
+        paging in 0u16..3,
         leaf_level in 0u8..3,
         pass in any::<bool>(),
         offset in prop_oneof![0u64..0x1000, any::<u64>()],
         write in any::<bool>(),
     ) {
-        let (mut rig, domain) = Rig::with_nic(IommuConfig::default(), levels);
+        let paging_caches = paging_caches(paging);
+        let (mut rig, domain) = Rig::with_nic(IommuConfig { paging_caches, ..Default::default() }, levels);
         let iova = 0x40_0020_3000u64 & ((1 << 38) - 1);
         let size = 1u64 << (12 + 9 * leaf_level);
         rig.map_large(&domain, iova & !(size - 1), 4 * size, leaf_level, Rights::Rw);
@@ -152,9 +159,13 @@ proptest! {
 
     /// With an IOTLB that never has to evict, what is cached is exactly what was used and not invalidated.
     #[test]
-    fn staleness_is_exactly_what_was_not_invalidated(acts in prop::collection::vec(act(), 1..120)) {
+    fn staleness_is_exactly_what_was_not_invalidated(
+        acts in prop::collection::vec(act(), 1..120),
+        paging in 0u16..3,
+    ) {
         let iotlb = IotlbConfig { sets: 1, ways: 64, policy: Policy::Fifo };
-        let (mut rig, first) = Rig::with_nic(IommuConfig { iotlb, ..Default::default() }, 4);
+        let config = IommuConfig { iotlb, paging_caches: paging_caches(paging), ..Default::default() };
+        let (mut rig, first) = Rig::with_nic(config, 4);
         let second = rig.domain(2, 4);
         rig.attach(OTHER, &second);
         let mut mapped: BTreeMap<(u16, u64), (u64, u64)> = BTreeMap::new();

@@ -59,12 +59,12 @@ fn a_unit_that_makes_no_sense_is_refused() {
     assert!(matches!(refused(|config| config.iotlb.ways = 0), ConfigError::Cache { .. }));
     assert!(matches!(refused(|config| config.interrupt_cache = 65), ConfigError::Cache { .. }));
     assert!(matches!(
-        refused(|config| config.context_cache = CacheConfig { sets: 0, ways: 1 }),
+        refused(|config| config.context_cache = CacheConfig { sets: 0, ways: 1, policy: Policy::Lru }),
         ConfigError::Cache { cache: "context_cache", .. }
     ));
     assert_eq!(
         refused(|config| config.iotlb = IotlbConfig { sets: 1, ways: 3, policy: Policy::PseudoLru }),
-        ConfigError::PseudoLru(3)
+        ConfigError::PseudoLru { cache: "iotlb", ways: 3 }
     );
 }
 

@@ -137,6 +137,17 @@ impl Machine {
                 rights(entry.read, entry.write),
             ]);
         }
+        let section = view.section("paging-structure caches", &["place", "domain", "iova", "table", "rights"]);
+        for (level, cached) in iommu.paging_entries() {
+            let entry = cached.entry;
+            section.row([
+                format!("{} way {}", names::paging_cache(level), cached.way),
+                format!("domain {}", entry.domain),
+                entry.iova.to_string(),
+                format!("-> {}", entry.table),
+                rights(entry.read, entry.write),
+            ]);
+        }
         let section = view.section("interrupt entry cache", &["index", "entry", "meaning"]);
         for cached in iommu.interrupt_entries() {
             let raw = cached.entry.irte.0;

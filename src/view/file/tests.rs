@@ -37,6 +37,10 @@ fn events() -> Vec<TraceEvent> {
             what: Granularity::Pages { domain: 1, iova: Iova(0x1000), mask: 2, leaf_only: true },
             dropped: 3,
         },
+        TraceEvent::Invalidate { cache: IommuCache::PagingStructure, what: Granularity::Global, dropped: 2 },
+        TraceEvent::PagingInsert { domain: 1, iova: Iova(0x20_0000), level: 1, table: Gpa(0x4000), way: 3 },
+        TraceEvent::PagingEvict { domain: 1, iova: Iova(0), level: 3, way: 0 },
+        TraceEvent::IrteEvict { index: 9, way: 1 },
         TraceEvent::PinLevel { pin: Pin(0), high: true },
         TraceEvent::LapicAccept { interrupt },
         TraceEvent::CpuException {
