@@ -102,8 +102,24 @@ impl Timing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IommuConfig {
-    /// Guest and host address width: 39 (3-level tables) or 48 (3- and 4-level tables).
+    /// CAP.MGAW, the addresses of devices: 39, 48 or 57 bits. Memory's own addresses are as wide, up to 52 bits.
     pub address_bits: u8,
+    /// CAP.SAGAW: how many levels tables may have, of 3, 4 and 5. Empty: 3 and all that `address_bits` needs.
+    pub levels: Vec<u8>,
+    /// CAP.ND: bits of a domain id, an even number from 4 to 16.
+    pub domain_bits: u8,
+    /// CAP.RWBF: software has to flush the unit's write buffer by GCMD.WBF.
+    pub write_buffer_flush: bool,
+    /// CAP.PLMR: a protected memory region below 4 GiB.
+    pub protected_low: bool,
+    /// CAP.PHMR: a protected memory region anywhere.
+    pub protected_high: bool,
+    /// CAP.PSI: pages can be invalidated one by one; else a request to do so invalidates their domain.
+    pub page_selective: bool,
+    /// ECAP.C: the unit sees what is in processors' caches; else software has to write tables back.
+    pub coherent: bool,
+    /// CAP.ESRTPS and ESIRTPS: taking a table pointer over invalidates what was cached by the former table.
+    pub implied_invalidation: bool,
     /// 2 MiB and 1 GiB pages.
     pub superpages: bool,
     /// CAP.CM: not-present and faulty entries are cached too, so that every change of a table needs an invalidation.
@@ -138,6 +154,14 @@ impl Default for IommuConfig {
     fn default() -> Self {
         Self {
             address_bits: 48,
+            levels: Vec::new(),
+            domain_bits: 16,
+            write_buffer_flush: false,
+            protected_low: false,
+            protected_high: false,
+            page_selective: true,
+            coherent: true,
+            implied_invalidation: false,
             superpages: true,
             caching_mode: false,
             queued_invalidation: true,
@@ -159,9 +183,15 @@ impl Default for IommuConfig {
 /// A unit that can't be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Widths other than 39 and 48.
-    #[error("address_bits is {0}, must be 39 or 48")]
+    /// Widths other than 39, 48 and 57.
+    #[error("address_bits is {0}, must be 39, 48 or 57")]
     AddressBits(u8),
+    /// Levels other than 3, 4 and 5.
+    #[error("levels has {0}, must be of 3, 4 and 5")]
+    Levels(u8),
+    /// No such CAP.ND.
+    #[error("domain_bits is {0}, must be an even number from 4 to 16")]
+    DomainBits(u8),
     /// No fault recording register, or more than fit in the register page.
     #[error("fault_records is {0}, must be 1 to {FRCD_MAX}")]
     FaultRecords(u16),
@@ -190,8 +220,14 @@ pub enum ConfigError {
 
 impl IommuConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        if !matches!(self.address_bits, 39 | 48) {
+        if !matches!(self.address_bits, 39 | 48 | 57) {
             return Err(ConfigError::AddressBits(self.address_bits));
+        }
+        if let Some(odd) = self.levels.iter().find(|levels| !(3..=5).contains(*levels)) {
+            return Err(ConfigError::Levels(*odd));
+        }
+        if !(4..=16).contains(&self.domain_bits) || !self.domain_bits.is_multiple_of(2) {
+            return Err(ConfigError::DomainBits(self.domain_bits));
         }
         if !(1..=FRCD_MAX).contains(&u64::from(self.fault_records)) {
             return Err(ConfigError::FaultRecords(self.fault_records));
@@ -244,32 +280,56 @@ impl IommuConfig {
         Geometry { sets: 1, ways: self.interrupt_cache, policy: self.interrupt_policy }
     }
 
-    /// Address bits beyond the width, within a 64-bit address.
-    pub(crate) fn beyond_width(&self) -> u64 {
-        u64::MAX << self.address_bits
+    /// The width of memory's own addresses, as the DMAR table tells it.
+    #[must_use]
+    pub fn host_bits(&self) -> u8 {
+        self.address_bits.min(52)
+    }
+
+    /// Bits of a 64-bit address that memory's have not.
+    pub(crate) fn beyond_host(&self) -> u64 {
+        u64::MAX << self.host_bits()
+    }
+
+    /// Whether tables of `levels` levels can be walked.
+    pub(crate) fn walks(&self, levels: u8) -> bool {
+        if self.levels.is_empty() {
+            levels >= 3 && 12 + 9 * levels <= self.address_bits
+        } else {
+            self.levels.contains(&levels)
+        }
+    }
+
+    /// Bits of a domain id, counted from bit 0, that the unit has not.
+    pub(crate) fn beyond_domain(&self) -> u64 {
+        u64::MAX << self.domain_bits
     }
 
     /// CAP.
     pub(crate) fn capabilities(&self) -> u64 {
         let when = |on, bits| if on { bits } else { 0 };
-        CAP_ND
+        let sagaw = (3..=5).filter(|levels| self.walks(*levels)).map(|levels| CAP_SAGAW_39 << (levels - 3));
+        let domains = (u64::from(self.domain_bits) - 4) / 2;
+        domains
+            | when(self.write_buffer_flush, CAP_RWBF)
+            | when(self.protected_low, CAP_PLMR)
+            | when(self.protected_high, CAP_PHMR)
             | when(self.caching_mode, CAP_CM)
-            | CAP_SAGAW_39
-            | when(self.address_bits == 48, CAP_SAGAW_48)
+            | sagaw.sum::<u64>()
             | (u64::from(self.address_bits) - 1) << CAP_MGAW_SHIFT
             | CAP_ZLR
             | (FRCD / 16) << CAP_FRO_SHIFT
             | when(self.superpages, CAP_SLLPS)
-            | CAP_PSI
+            | when(self.page_selective, CAP_PSI | u64::from(MAMV) << CAP_MAMV_SHIFT)
             | (u64::from(self.fault_records) - 1) << CAP_NFR_SHIFT
-            | u64::from(MAMV) << CAP_MAMV_SHIFT
             | CAP_DRAIN
+            | when(self.implied_invalidation, CAP_ESRTPS | CAP_ESIRTPS)
     }
 
     /// ECAP.
     pub(crate) fn extended_capabilities(&self) -> u64 {
         let when = |on, bits| if on { bits } else { 0 };
-        ECAP_C
+        when(self.coherent, ECAP_C)
             | when(self.queued_invalidation, ECAP_QI)
             | when(self.interrupt_remapping, ECAP_IR | u64::from(MHMV) << ECAP_MHMV_SHIFT)
             | when(self.eim, ECAP_EIM)

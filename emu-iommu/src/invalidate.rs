@@ -2,6 +2,7 @@
 //! IOTLB registers). The queue is next door.
 
 use crate::Vtd;
+use crate::config::IommuConfig;
 use crate::spec::descriptor::{ADDRESS, AM, G_DOMAIN, G_GLOBAL, G_SELECTIVE, IH};
 use crate::spec::register::*;
 use crate::state::count;
@@ -20,12 +21,19 @@ pub(crate) fn context_granularity(g: u64, domain: u16, source: Bdf, mask: u8) ->
 }
 
 /// What an IOTLB invalidation of granularity `g` names, `address` being the IVA register or the high half of the
-/// descriptor; `None` for the reserved granularity or a mask beyond CAP.MAMV.
-pub(crate) fn iotlb_granularity(g: u64, domain: u16, address: u64) -> Option<Granularity> {
+/// descriptor; `None` for the reserved granularity or a mask beyond CAP.MAMV. A unit that can't select pages
+/// takes their domain.
+pub(crate) fn iotlb_granularity(
+    config: &IommuConfig,
+    g: u64,
+    domain: u16,
+    address: u64,
+) -> Option<Granularity> {
     let mask = (address & AM) as u8;
     match g {
         G_GLOBAL => Some(Granularity::Global),
         G_DOMAIN => Some(Granularity::Domain(domain)),
+        G_SELECTIVE if !config.page_selective => Some(Granularity::Domain(domain)),
         G_SELECTIVE if mask <= MAMV => {
             let (iova, leaf_only) = (Iova(address & ADDRESS), address & IH != 0);
             Some(Granularity::Pages { domain, iova, mask, leaf_only })
@@ -52,6 +60,17 @@ impl Vtd {
         self.invalidate(env, IommuCache::Iotlb, what);
         if self.state.paging.exist() {
             self.invalidate(env, IommuCache::PagingStructure, what);
+        }
+    }
+
+    /// What a unit with implied invalidation forgets when it takes over what of `tables`, a part of GCMD, says.
+    pub(crate) fn tables_taken_over(&mut self, env: &mut Env<'_>, tables: u32) {
+        if tables & SRTP != 0 {
+            self.invalidate(env, IommuCache::Context, Granularity::Global);
+            self.invalidate_translations(env, Granularity::Global);
+        }
+        if tables & SIRTP != 0 {
+            self.invalidate(env, IommuCache::InterruptEntry, Granularity::Global);
         }
     }
 
@@ -112,10 +131,11 @@ impl Vtd {
         }
         self.state.iotlb_command &= !(3 << IAIG_SHIFT);
         let requested = value >> IIRG_SHIFT & 3;
-        let what = iotlb_granularity(requested, (value >> 32) as u16, self.state.iva);
+        let what = iotlb_granularity(&self.config, requested, (value >> 32) as u16, self.state.iva);
         if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
             self.invalidate_translations(env, what);
-            self.state.iotlb_command |= requested << IAIG_SHIFT;
+            let actual = if self.config.page_selective { requested } else { requested.min(G_DOMAIN) };
+            self.state.iotlb_command |= actual << IAIG_SHIFT;
         }
     }
 }

@@ -47,7 +47,12 @@ impl Vtd {
             0x30 => pair(0, self.fault_status()),
             FECTL => pair(state.fault_event.control, state.fault_event.data),
             FEADDR => pair(state.fault_event.address, state.fault_event.upper),
-            AFLOG | 0x60 | PLMBASE | PHMBASE | PHMLIMIT | IVA => 0,
+            AFLOG | IVA => 0,
+            // PMEN is the upper half of its eight bytes.
+            0x60 => pair(0, state.protected.status()),
+            PLMBASE => pair(state.protected.low[0], state.protected.low[1]),
+            PHMBASE => state.protected.high[0],
+            PHMLIMIT => state.protected.high[1],
             IQH => state.queue_head,
             IQT => state.queue_tail,
             IQA => state.queue,
@@ -126,6 +131,7 @@ impl Vtd {
             }
             IVA => self.state.iva = value & !0xf80,
             IOTLB => self.write_iotlb(env, value),
+            PHMBASE | PHMLIMIT => self.state.protected.write_high(config, base, value),
             // The rest is read-only.
             _ => {}
         }
@@ -145,6 +151,8 @@ impl Vtd {
                 self.faults_served();
                 self.run_queue(env, mem);
             }
+            PMEN => state.protected.write_enable(&self.config, value),
+            PLMBASE | PLMLIMIT => state.protected.write_low(&self.config, offset, value),
             FECTL => state.fault_event.write_control(env, eim, value),
             FEDATA => state.fault_event.data = value,
             FEADDR => state.fault_event.address = value & !3,
@@ -179,26 +187,29 @@ impl Vtd {
     fn command(&mut self, env: &mut Env<'_>, mem: &mut PhysMem, value: u32) {
         let config = &self.config;
         let state = &mut self.state;
-        if value & SRTP != 0 {
+        let taken = value & SRTP | if config.interrupt_remapping { value & SIRTP } else { 0 };
+        if taken & SRTP != 0 {
             state.root = state.rtaddr;
-            state.status |= SRTP;
         }
+        if taken & SIRTP != 0 {
+            state.interrupt_table = state.irta;
+        }
+        state.status |= taken;
         let mut follows = TE;
         if config.queued_invalidation {
             follows |= QIE;
         }
         if config.interrupt_remapping {
             follows |= IRE | CFI;
-            if value & SIRTP != 0 {
-                state.interrupt_table = state.irta;
-                state.status |= SIRTP;
-            }
         }
         let started = value & !state.status & follows;
         let stopped = state.status & !value & follows;
         state.status = state.status & !follows | value & follows;
+        if config.implied_invalidation {
+            self.tables_taken_over(env, taken);
+        }
         if (started | stopped) & QIE != 0 {
-            state.queue_head = 0;
+            self.state.queue_head = 0;
             self.run_queue(env, mem);
         }
     }

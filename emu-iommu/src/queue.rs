@@ -2,6 +2,7 @@
 //! moves, so all of them are done when the write of IQT is. An error stops the queue at the descriptor that made it.
 
 use crate::Vtd;
+use crate::config::IommuConfig;
 use crate::invalidate::{context_granularity, iotlb_granularity};
 use crate::spec::descriptor::*;
 use crate::spec::register::{IQA_DW, IQA_QS, IQE, IWC, MHMV, QIE};
@@ -19,11 +20,11 @@ enum Descriptor {
 }
 
 /// Reads a descriptor's meaning out of it.
-fn decode(raw: [u64; 2], interrupt_remapping: bool) -> Result<Descriptor, QueueError> {
+fn decode(config: &IommuConfig, raw: [u64; 2]) -> Result<Descriptor, QueueError> {
     let [low, high] = raw;
     let kind = low & TYPE;
     let known = RESERVED.iter().find(|(code, _)| *code == kind).ok_or(QueueError::Type)?;
-    if kind == INTERRUPT && !interrupt_remapping {
+    if kind == INTERRUPT && !config.interrupt_remapping {
         return Err(QueueError::Type);
     }
     let reserved = known.1;
@@ -38,7 +39,7 @@ fn decode(raw: [u64; 2], interrupt_remapping: bool) -> Result<Descriptor, QueueE
             let mask = (low >> FM_SHIFT) as u8;
             (IommuCache::Context, context_granularity(granularity, domain, source, mask))
         }
-        IOTLB => (IommuCache::Iotlb, iotlb_granularity(granularity, domain, high)),
+        IOTLB => (IommuCache::Iotlb, iotlb_granularity(config, granularity, domain, high)),
         INTERRUPT => (IommuCache::InterruptEntry, index_granularity(low)),
         _ => {
             let status = (Gpa(high & WAIT_ADDRESS), (low >> WAIT_DATA_SHIFT) as u32);
@@ -90,7 +91,7 @@ impl Vtd {
         let index = (head / DESCRIPTOR_LEN) as u32;
         let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
         env.on_behalf_of(id, |env| {
-            match decode(raw, self.config.interrupt_remapping) {
+            match decode(&self.config, raw) {
                 Ok(Descriptor::Invalidate(IommuCache::Iotlb, what)) => {
                     self.invalidate_translations(env, what)
                 }

@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::config::IommuConfig;
 use crate::interrupt::InterruptEntry;
 use crate::paging::PagingCaches;
+use crate::protect::ProtectedRegions;
 use crate::spec::register::*;
 use crate::translate::{ContextEntry, IotlbEntry, context_key, iotlb_key};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct Stats {
     pub paging_evictions: u64,
     /// Invalidations carried out, of any cache.
     pub invalidations: u64,
+    /// Requests for protected memory regions.
+    pub protected: u64,
     /// Requests refused, recorded or not.
     pub faults: u64,
     /// Interrupt entries that the cache had.
@@ -106,6 +109,8 @@ pub struct VtdState {
     pub completion_status: u32,
     /// The invalidation completion event's IECTL, IEDATA, IEADDR, IEUADDR.
     pub completion_event: MessageRegisters,
+    /// PMEN and the registers of the protected memory regions.
+    pub protected: ProtectedRegions,
     /// Context cache.
     pub contexts: Cache<ContextEntry>,
     /// IOTLB.
@@ -145,6 +150,7 @@ impl VtdState {
             queue_error: 0,
             completion_status: 0,
             completion_event: MessageRegisters::RESET,
+            protected: ProtectedRegions::default(),
             contexts: Cache::new(config.context_geometry()),
             iotlb: Cache::new(config.iotlb_geometry()),
             paging: PagingCaches::new(config),
@@ -167,6 +173,7 @@ impl VtdState {
         unless(self.fault_next < config.fault_records, "a fault record that does not exist")?;
         unless((self.queue_head | self.queue_tail) & !QUEUE_POINTER == 0, "a misaligned queue pointer")?;
         unless(self.completion_status & !IWC == 0, "reserved completion status bits")?;
+        self.protected.validate(config)?;
         let contexts = |set, entry: &ContextEntry| {
             entry.is_valid(config) && set == self.contexts.set_of(context_key(entry.source))
         };

@@ -172,6 +172,7 @@ impl Vtd {
         write: bool,
     ) -> Result<Translated, DmaFault> {
         if self.state.status & TE == 0 {
+            self.guard(env, bdf, iova, write)?;
             return Ok(identity(iova, VirtDuration::ZERO));
         }
         if INTERRUPT_RANGE.contains(&iova.0) {
@@ -186,7 +187,7 @@ impl Vtd {
         let found = self.look_up_context(env, mem, bdf).and_then(|(context, lookup)| {
             let silent = context.fault_processing_disabled();
             let refused = |reason, cause| Refused { reason, silent, cause };
-            if walk::too_wide(context, iova) {
+            if walk::too_wide(&self.config, context, iova) {
                 return Err(refused(ADDRESS_WIDTH, lookup));
             }
             if context.translation_type() == TT_PASS_THROUGH {
@@ -198,7 +199,7 @@ impl Vtd {
         });
         let latency = self.latency_since(&before);
         match found {
-            Ok(None) => Ok(identity(iova, latency)),
+            Ok(None) => self.guard(env, bdf, iova, write).map(|()| identity(iova, latency)),
             Ok(Some(entry)) => {
                 Ok(Translated { gpa: entry.place(iova), page_len_left: entry.reach(iova), latency })
             }

@@ -48,6 +48,17 @@ pub struct Range {
     pub write: bool,
 }
 
+/// What CAP says in bits of their own.
+const CAP_WORDS: [(u64, &str); 7] = [
+    (CAP_CM, "caching mode"),
+    (CAP_RWBF, "write buffer to be flushed"),
+    (CAP_PLMR, "protected low memory"),
+    (CAP_PHMR, "protected high memory"),
+    (CAP_PSI, "page-selective invalidation"),
+    (CAP_SLLPS, "large pages"),
+    (CAP_ESRTPS, "taking a table over invalidates"),
+];
+
 /// Words for the bits of `value` that are set.
 fn words(value: u64, names: &[(u64, &str)]) -> String {
     let set: Vec<&str> = names.iter().filter(|(bit, _)| value & bit != 0).map(|(_, name)| *name).collect();
@@ -78,7 +89,10 @@ impl Vtd {
             VER, CAP, ECAP, GSTS, RTADDR, CCMD, FSTS, FECTL, FEDATA, FEADDR, FEUADDR, IQH, IQT, IQA, ICS,
             IECTL, IEDATA, IEADDR, IEUADDR, IQERCD, IRTA, IOTLB,
         ];
-        let mut all: Vec<RegisterView> = offsets.into_iter().map(|offset| self.view(offset)).collect();
+        let protected = self.config.protected_low || self.config.protected_high;
+        let regions: &[u64] = if protected { &[PMEN, PLMBASE, PLMLIMIT, PHMBASE, PHMLIMIT] } else { &[] };
+        let mut all: Vec<RegisterView> =
+            offsets.iter().chain(regions).copied().map(|offset| self.view(offset)).collect();
         for (index, [low, high]) in state.fault_records.iter().enumerate() {
             if high & RECORD_F != 0 {
                 let reason = (high >> RECORD_REASON_SHIFT) as u8;
@@ -116,10 +130,13 @@ impl Vtd {
         };
         match offset {
             CAP => format!(
-                "{} address bits, {} fault records{}",
+                "{} address bits, {}",
                 self.config.address_bits,
-                self.config.fault_records,
-                if self.config.caching_mode { ", caching mode" } else { "" }
+                [format!("{} fault records", self.config.fault_records), words(value, &CAP_WORDS)]
+                    .into_iter()
+                    .filter(|words| !words.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
             ECAP => words(
                 value,
@@ -141,6 +158,7 @@ impl Vtd {
             ]),
             RTADDR if value != self.state.root => format!("in use: {:#x}", self.state.root),
             FSTS => bits(&[(PFO, "overflow"), (PPF, "fault pending"), (IQE, "queue error")]),
+            PMEN => bits(&[(PRS, "protected regions in force")]),
             FECTL | IECTL => bits(&[(IM, "masked"), (IP, "pending")]),
             IQA => format!("{} descriptors", 256u64 << (value & IQA_QS)),
             ICS => bits(&[(IWC, "wait complete")]),
@@ -180,7 +198,7 @@ impl Vtd {
             }
         };
         self.explain_cached_context(bdf, context, &mut say);
-        if walk::too_wide(context, iova) {
+        if walk::too_wide(&self.config, context, iova) {
             say(fault_words(crate::spec::fault::ADDRESS_WIDTH));
         } else if context.translation_type() == TT_PASS_THROUGH {
             say("pass-through: the address is used as it is".to_owned());

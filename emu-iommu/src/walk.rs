@@ -87,7 +87,7 @@ impl Context {
         self.0[1] & CONTEXT_AW
     }
 
-    /// Levels of its paging structure: 3 or 4 in a valid entry.
+    /// Levels of its paging structure: 3 to 5 in a valid entry.
     #[must_use]
     pub const fn levels(self) -> u8 {
         self.width() as u8 + 2
@@ -117,7 +117,7 @@ pub(crate) fn context(
     if entry[0] & PRESENT == 0 {
         return Err(loud(fault::ROOT_NOT_PRESENT));
     }
-    if entry[0] & (ROOT_RESERVED | config.beyond_width()) != 0 || entry[1] != 0 {
+    if entry[0] & (ROOT_RESERVED | config.beyond_host()) != 0 || entry[1] != 0 {
         return Err(loud(fault::ROOT_RESERVED));
     }
     let gpa = Gpa(entry[0] & ADDRESS).plus(u64::from(bdf.devfn()) * ENTRY_LEN);
@@ -138,23 +138,22 @@ pub(crate) fn check_context(config: &IommuConfig, context: Context) -> Option<u8
     }
     let passes = config.pass_through && context.translation_type() == TT_PASS_THROUGH;
     // The pointer of an entry that passes addresses through is ignored, all of it.
-    let reserved_low = CONTEXT_RESERVED_LOW | if passes { 0 } else { config.beyond_width() };
-    if low & reserved_low != 0 || high & CONTEXT_RESERVED_HIGH != 0 {
+    let reserved_low = CONTEXT_RESERVED_LOW | if passes { 0 } else { config.beyond_host() };
+    let reserved_high = CONTEXT_RESERVED_HIGH | (config.beyond_domain() & 0xffff) << CONTEXT_DOMAIN_SHIFT;
+    if low & reserved_low != 0 || high & reserved_high != 0 {
         return Some(fault::CONTEXT_RESERVED);
     }
     let width = match context.width() {
-        AW_39 => true,
-        AW_48 => config.address_bits == 48,
+        AW_39..=AW_57 => config.walks(context.levels()),
         _ => false,
     };
     let known = passes || context.translation_type() == TT_TRANSLATE;
     (!width || !known).then_some(fault::CONTEXT_INVALID)
 }
 
-/// Whether `iova` lies beyond what the device's tables can translate: reason 4. Tables wider than the unit have been
-/// refused with their context.
-pub(crate) fn too_wide(context: Context, iova: Iova) -> bool {
-    iova.0 >> (12 + 9 * u32::from(context.levels())) != 0
+/// Whether `iova` lies beyond what the device's tables or the unit can translate: reason 4.
+pub(crate) fn too_wide(config: &IommuConfig, context: Context, iova: Iova) -> bool {
+    iova.0 >> (12 + 9 * context.levels()).min(config.address_bits) != 0
 }
 
 /// A translation.
@@ -221,7 +220,7 @@ pub(crate) fn second_level(
 /// Whether a present paging entry at `level` is a leaf; `None` if it has reserved bits set.
 pub(crate) fn check_paging(config: &IommuConfig, entry: u64, level: u8) -> Option<bool> {
     let is_leaf = level == 0 || entry & PTE_PS != 0;
-    let pointer_beyond = config.beyond_width() & ADDRESS;
+    let pointer_beyond = config.beyond_host() & ADDRESS;
     let snoop = if config.snoop_control { 0 } else { PTE_SNP };
     let by_kind = match (level, is_leaf) {
         (0, _) => snoop,

@@ -153,7 +153,7 @@ impl Machine {
 /// What the DMAR table is to say.
 fn vtd_table(scenario: &Scenario) -> Option<acpi::VtdTable> {
     scenario.iommu.as_ref().map(|iommu| acpi::VtdTable {
-        address_bits: iommu.address_bits,
+        address_bits: iommu.host_bits(),
         interrupt_remapping: iommu.interrupt_remapping,
     })
 }

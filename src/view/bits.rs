@@ -43,6 +43,7 @@ pub fn walk_entry(level: u8, entry: [u64; 2]) -> String {
             let width = match entry[1] & table::CONTEXT_AW {
                 table::AW_39 => "39 bits, 3 levels",
                 table::AW_48 => "48 bits, 4 levels",
+                table::AW_57 => "57 bits, 5 levels",
                 _ => "a reserved width",
             };
             let how = match entry[0] >> table::CONTEXT_TT_SHIFT & 3 {

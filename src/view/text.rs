@@ -48,7 +48,8 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         TraceEvent::DmaRead { .. } | TraceEvent::DmaWrite { .. } | TraceEvent::DmaBlocked { .. } => {
             dma(event)
         }
-        TraceEvent::ContextLookup { .. }
+        TraceEvent::ProtectedMemory { .. }
+        | TraceEvent::ContextLookup { .. }
         | TraceEvent::WalkStep { .. }
         | TraceEvent::IotlbHit { .. }
         | TraceEvent::IotlbMiss { .. }
@@ -168,6 +169,10 @@ fn dma(event: &TraceEvent) -> String {
 
 fn iommu(event: &TraceEvent) -> String {
     match *event {
+        TraceEvent::ProtectedMemory { bdf, iova, write } => {
+            let verb = if write { "write" } else { "read" };
+            format!("protected memory region: {verb} by {bdf} at {iova} blocked")
+        }
         TraceEvent::ContextLookup { bdf, hit, domain } => {
             format!("context of {bdf}: cache {}, domain {domain}", if hit { "hit" } else { "miss" })
         }

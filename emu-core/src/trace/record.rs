@@ -216,6 +216,8 @@ pub enum TraceEvent {
     /// A DMA did not happen. `reason` is the VT-d fault reason, 0 for a bus-master gate or an address without memory.
     DmaBlocked { bdf: Bdf, iova: Iova, len: u32, write: bool, reason: u8 },
 
+    /// A DMA was for a protected memory region of the IOMMU's, and did not happen.
+    ProtectedMemory { bdf: Bdf, iova: Iova, write: bool },
     /// The context cache answered, or did not.
     ContextLookup { bdf: Bdf, hit: bool, domain: u16 },
     /// A table entry was read; level 0 is the leaf's table, 5 the context table, 6 the root table.
@@ -400,7 +402,8 @@ impl TraceEvent {
             | Self::DescWriteBack { .. }
             | Self::NicCause { .. } => TraceKind::Nic,
             Self::DmaRead { .. } | Self::DmaWrite { .. } | Self::DmaBlocked { .. } => TraceKind::Dma,
-            Self::ContextLookup { .. }
+            Self::ProtectedMemory { .. }
+            | Self::ContextLookup { .. }
             | Self::WalkStep { .. }
             | Self::IotlbHit { .. }
             | Self::IotlbMiss { .. }

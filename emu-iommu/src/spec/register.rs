@@ -29,15 +29,15 @@ pub const FEADDR: u64 = 0x40;
 pub const FEUADDR: u64 = 0x44;
 /// AFLOG, 64 bits: advanced fault logging; not a capability of this unit, zero.
 pub const AFLOG: u64 = 0x58;
-/// PMEN: protected memory; not a capability of this unit, zero.
+/// PMEN, RW: protected memory regions. It and the next four are zero without CAP.PLMR and PHMR.
 pub const PMEN: u64 = 0x64;
-/// PLMBASE: zero.
+/// PLMBASE, RW: base of the low region.
 pub const PLMBASE: u64 = 0x68;
-/// PLMLIMIT: zero.
+/// PLMLIMIT, RW: its last unit.
 pub const PLMLIMIT: u64 = 0x6c;
-/// PHMBASE, 64 bits: zero.
+/// PHMBASE, RW, 64 bits: base of the high region.
 pub const PHMBASE: u64 = 0x70;
-/// PHMLIMIT, 64 bits: zero.
+/// PHMLIMIT, RW, 64 bits: its last unit.
 pub const PHMLIMIT: u64 = 0x78;
 /// IQH, RO, 64 bits: bits 18:4.
 pub const IQH: u64 = 0x80;
@@ -73,14 +73,16 @@ pub const FRCD_MAX: u64 = (PAGE - FRCD) / FRCD_LEN;
 /// [`VER`]: 1.0.
 pub const VERSION: u32 = 0x10;
 
-/// CAP.ND 2:0: 16-bit domain ids.
-pub const CAP_ND: u64 = 6;
+/// CAP.RWBF: the write buffer has to be flushed.
+pub const CAP_RWBF: u64 = 1 << 4;
+/// CAP.PLMR: a protected region below 4 GiB.
+pub const CAP_PLMR: u64 = 1 << 5;
+/// CAP.PHMR: a protected region anywhere.
+pub const CAP_PHMR: u64 = 1 << 6;
 /// CAP.CM: not-present and faulty entries may be cached too.
 pub const CAP_CM: u64 = 1 << 7;
-/// CAP.SAGAW 12:8: the bit for 3-level tables, 39 bits.
+/// CAP.SAGAW 12:8: the bit for 3-level tables, 39 bits; those of 4 and 5 levels follow.
 pub const CAP_SAGAW_39: u64 = 1 << 9;
-/// CAP.SAGAW 12:8: the bit for 4-level tables, 48 bits.
-pub const CAP_SAGAW_48: u64 = 1 << 10;
 /// CAP.MGAW 21:16: guest address bits minus one.
 pub const CAP_MGAW_SHIFT: u32 = 16;
 /// CAP.ZLR: zero-length reads of write-only pages are fine.
@@ -99,6 +101,18 @@ pub const CAP_MAMV_SHIFT: u32 = 48;
 pub const MAMV: u8 = 18;
 /// CAP.DWD and DRD: writes and reads can be drained.
 pub const CAP_DRAIN: u64 = 3 << 54;
+
+/// CAP.ESIRTPS: SIRTP invalidates the interrupt-entry cache.
+pub const CAP_ESIRTPS: u64 = 1 << 62;
+/// CAP.ESRTPS: SRTP invalidates context cache, PASID cache and IOTLB.
+pub const CAP_ESRTPS: u64 = 1 << 63;
+
+/// PMEN.EPM: the regions are protected.
+pub const EPM: u32 = 1 << 31;
+/// PMEN.PRS, RO: the protection is in force.
+pub const PRS: u32 = 1;
+/// Bases and limits of protected regions are multiples of this; the bits below read as zero, which tells software.
+pub const PROTECTED_GRAIN: u64 = 1 << 21;
 
 /// ECAP.C: table accesses are coherent.
 pub const ECAP_C: u64 = 1;
@@ -123,6 +137,8 @@ pub const MHMV: u8 = 15;
 pub const TE: u32 = 1 << 31;
 /// GCMD.SRTP, GSTS.RTPS: root table pointer taken over.
 pub const SRTP: u32 = 1 << 30;
+/// GCMD.WBF, GSTS.WBFS: the write buffer is flushed, at once: the status is never seen.
+pub const WBF: u32 = 1 << 27;
 /// GCMD.QIE, GSTS.QIES: invalidation queue.
 pub const QIE: u32 = 1 << 26;
 /// GCMD.IRE, GSTS.IRES: interrupt remapping.

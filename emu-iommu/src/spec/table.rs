@@ -29,6 +29,8 @@ pub const CONTEXT_DOMAIN_SHIFT: u32 = 8;
 pub const AW_39: u64 = 1;
 /// Address width: 4-level tables, 48 bits.
 pub const AW_48: u64 = 2;
+/// Address width: 5-level tables, 57 bits.
+pub const AW_57: u64 = 3;
 
 /// Paging entry: read.
 pub const PTE_R: u64 = 1;

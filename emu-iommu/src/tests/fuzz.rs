@@ -49,8 +49,13 @@ fn config() -> impl Strategy<Value = IommuConfig> {
         Just(Policy::PseudoLru),
         any::<u64>().prop_map(Policy::Random),
     ];
-    (policy, any::<[bool; 4]>(), 1u16..4).prop_map(|(policy, flags, fault_records)| IommuConfig {
-        address_bits: if flags[0] { 39 } else { 48 },
+    (policy, any::<[bool; 8]>(), 1u16..4).prop_map(|(policy, flags, fault_records)| IommuConfig {
+        address_bits: if flags[0] { 39 } else { 57 },
+        protected_low: flags[4],
+        protected_high: flags[5],
+        page_selective: flags[6],
+        implied_invalidation: flags[7],
+        domain_bits: if flags[4] { 4 } else { 16 },
         superpages: flags[1],
         caching_mode: flags[2],
         eim: flags[3],
@@ -59,7 +64,7 @@ fn config() -> impl Strategy<Value = IommuConfig> {
         context_cache: CacheConfig { sets: 1, ways: 2, policy },
         interrupt_cache: 2,
         interrupt_policy: policy,
-        paging_caches: PagingCacheConfig { pml5: 0, pml4: 1, pdpt: 2, pd: 2, policy },
+        paging_caches: PagingCacheConfig { pml5: 1, pml4: 1, pdpt: 2, pd: 2, policy },
         ..IommuConfig::default()
     })
 }

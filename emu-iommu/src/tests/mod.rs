@@ -1,12 +1,14 @@
 //! The unit from the outside: a driver's registers, tables and descriptors, devices' requests, and what comes back.
 
 mod cache;
+mod capability;
 mod fault;
 mod fuzz;
 mod interrupt;
 mod invalidate;
 mod model;
 mod paging;
+mod protect;
 mod queue;
 mod register;
 mod translate;

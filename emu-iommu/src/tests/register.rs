@@ -46,7 +46,7 @@ fn a_unit_that_makes_no_sense_is_refused() {
         change(&mut config);
         Vtd::new(config).unwrap_err()
     };
-    assert_eq!(refused(|config| config.address_bits = 57), ConfigError::AddressBits(57));
+    assert_eq!(refused(|config| config.address_bits = 52), ConfigError::AddressBits(52));
     assert_eq!(refused(|config| config.fault_records = 0), ConfigError::FaultRecords(0));
     assert_eq!(refused(|config| config.fault_records = 225), ConfigError::FaultRecords(225));
     let needs = refused(|config| config.queued_invalidation = false);

@@ -137,7 +137,8 @@ impl Machine {
                 rights(entry.read, entry.write),
             ]);
         }
-        let section = view.section("paging-structure caches", &["place", "domain", "iova", "table", "rights"]);
+        let section =
+            view.section("paging-structure caches", &["place", "domain", "iova", "table", "rights"]);
         for (level, cached) in iommu.paging_entries() {
             let entry = cached.entry;
             section.row([
