@@ -1,4 +1,4 @@
-//! Guests that come with the program: one inside of it, others made from a distribution's packages.
+//! Guests that come with the program: a demo and a self-test inside of it, others made from a distribution's packages.
 
 mod apt;
 mod cache;
@@ -8,6 +8,7 @@ mod demo;
 mod extras;
 mod initramfs;
 mod modules;
+pub mod selftest;
 pub mod packaged;
 
 pub use debian::{Flavour, Recipe};

@@ -1,0 +1,412 @@
+//! Real mode: conditions, strings, arithmetic, shifts, decimals, products, exceptions; unreal mode; then 16-bit protected mode, and
+//! on into 32-bit code. Offsets are from F000:0000.
+
+use super::at;
+use super::model::{CF, OF, PF, SF, ZF};
+use super::part::{Mark, Part, code};
+use super::sums;
+use super::tables::sel;
+use iced_x86::IcedError;
+use iced_x86::code_asm::{
+    ah, al, ax, bp, bx, byte_ptr, ch, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebp, ebx, ecx, edi, edx, es, esi, esp, fs, gs, si, sp,
+    ss, word_ptr,
+};
+
+/// From power-on to 32-bit code; answers the masks of flags that it wants in the ROM.
+pub(super) fn build(part: &mut Part) -> Result<Vec<u8>, IcedError> {
+    let mut masks = Vec::new();
+    set_up(part)?;
+    conditions(part)?;
+    loops(part)?;
+    strings(part)?;
+    part.stage(0x12, "arithmetic in 8, 16 and 32 bits")?;
+    sums::arithmetic(part)?;
+    part.stage(0x13, "shifts and rotates by all counts")?;
+    sums::shifts(part, &mut masks)?;
+    part.stage(0x14, "decimal adjustments")?;
+    sums::decimals(part)?;
+    part.stage(0x15, "multiplication and division")?;
+    sums::products(part)?;
+    divide_errors(part)?;
+    frames(part)?;
+    exceptions(part)?;
+    unreal(part)?;
+    protected(part)?;
+    Ok(masks)
+}
+
+/// Segments, the RAM image, vectors.
+fn set_up(part: &mut Part) -> Result<(), IcedError> {
+    let start = part.mark();
+    let begin = part.label(start);
+    part.a.jmp(begin)?;
+    let stubs = handlers(part)?;
+    part.set(start)?;
+    code! { part.a =>
+        cli(); cld(); mov(al, 0xff); out(0x21, al); out(0xa1, al); xor(ax, ax); mov(ss, ax); mov(sp, at::STACK); mov(es, ax);
+        mov(ax, 0xe000); mov(ds, ax); mov(fs, ax); xor(si, si); mov(di, at::RAM_IMAGE); mov(cx, at::RAM_IMAGE_LEN);
+    }
+    part.a.rep().movsb()?;
+    code! { part.a => xor(ax, ax); mov(ds, ax); mov(gs, ax); xor(eax, eax); mov(dword_ptr(at::RESUME), eax); }
+    for (vector, stub) in (0u32..).zip(stubs) {
+        let offset = part.address(stub);
+        code! { part.a => mov(word_ptr(vector * 4), offset); mov(word_ptr(vector * 4 + 2), 0xf000); }
+    }
+    serial(part)
+}
+
+/// 115200 baud, 8 bits, no interrupts.
+pub(super) fn serial(part: &mut Part) -> Result<(), IcedError> {
+    for (port, value) in [(0x3f9, 0), (0x3fb, 0x83), (0x3f8, 1), (0x3f9, 0), (0x3fb, 3), (0x3fa, 7), (0x3fc, 3)] {
+        code! { part.a => mov(dx, port); mov(al, value); out(dx, al); }
+    }
+    Ok(())
+}
+
+/// One for each of 34 vectors; what they have in common records the frame, and goes on where that is expected.
+fn handlers(part: &mut Part) -> Result<Vec<Mark>, IcedError> {
+    let common = part.mark();
+    let (all, fail) = (part.label(common), part.fail);
+    let mut stubs = Vec::new();
+    for vector in 0..at::VECTORS {
+        stubs.push(part.here()?);
+        code! { part.a => push(vector as i32); jmp(all); }
+    }
+    part.set(common)?;
+    code! { part.a => cld(); xor(eax, eax); mov(ds, ax); mov(es, ax); mov(dword_ptr(at::ERROR), eax); }
+    for place in [at::VECTOR, at::FAULT_IP, at::FAULT_CS, at::FAULT_FLAGS] {
+        code! { part.a => pop(ax); mov(dword_ptr(place), eax); }
+    }
+    code! { part.a => mov(eax, dword_ptr(at::RESUME)); test(ax, ax); jz(fail); mov(esp, dword_ptr(at::SAVED_SP)); jmp(ax); }
+    Ok(stubs)
+}
+
+/// The sixteen conditions for a set of flags, bit by bit (SDM vol. 1, appendix B).
+fn holding(flags: u32) -> u32 {
+    let set = |flag| flags & flag != 0;
+    let less = set(SF) != set(OF);
+    let even = [set(OF), set(CF), set(ZF), set(CF) || set(ZF), set(SF), set(PF), less, less || set(ZF)];
+    (0..8).filter(|&pair| even[pair]).fold(0xaaaa, |all, pair| all ^ 3 << (2 * pair))
+}
+
+/// Jcc and SETcc for the sixteen conditions, with all 32 states of the flags they look at.
+fn conditions(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x10, "conditions, loops")?;
+    let fail = part.fail;
+    let (table, begin) = (part.mark(), part.mark());
+    let start = part.label(begin);
+    part.a.jmp(start)?;
+    part.set(table)?;
+    for state in 0..32u32 {
+        let flags = [CF, PF, ZF, SF, OF].iter().enumerate().filter(|(bit, _)| state >> bit & 1 != 0);
+        let flags = flags.fold(2, |all, (_, flag)| all | flag);
+        part.raw(&(flags as u16).to_le_bytes())?;
+        part.raw(&(holding(flags) as u16).to_le_bytes())?;
+    }
+    part.set(begin)?;
+    part.check()?;
+    let at_table = part.address(table);
+    part.a.mov(si, at_table)?;
+    let each = part.here()?;
+    code! { part.a => xor(bx, bx); xor(di, di); }
+    for condition in 0..16u8 {
+        let not = part.mark();
+        code! { part.a => push(word_ptr(si).cs()); popf(); }
+        // jn(condition) over the OR, and SETcc AL.
+        part.raw(&[0x70 | condition ^ 1, 4, 0x81, 0xcb])?;
+        part.raw(&(1u16 << condition).to_le_bytes())?;
+        part.set(not)?;
+        code! { part.a => push(word_ptr(si).cs()); popf(); }
+        part.raw(&[0x0f, 0x90 | condition, 0xc0])?;
+        code! { part.a => movzx(ax, al); shl(ax, i32::from(condition)); or(di, ax); }
+    }
+    let again = part.label(each);
+    let end = at_table + 32 * 4;
+    code! { part.a =>
+        cmp(bx, word_ptr(si + 2).cs()); jne(fail); cmp(di, bx); jne(fail);
+        add(si, 4); cmp(si, end); jb(again);
+    }
+    Ok(())
+}
+
+/// LOOP, LOOPE, LOOPNE, JCXZ, and their counters of 16 and 32 bits.
+fn loops(part: &mut Part) -> Result<(), IcedError> {
+    let fail = part.fail;
+    // (opcode with prefix, count, ZF while looping, iterations)
+    for (opcode, zero, iterations) in [(0xe2, false, 5), (0xe1, true, 5), (0xe1, false, 1), (0xe0, true, 1), (0xe0, false, 5)] {
+        part.check()?;
+        code! { part.a => mov(ecx, 0x1_0005); xor(bx, bx); }
+        let each = part.here()?;
+        code! { part.a => inc(bx); cmp(bx, if zero { bx } else { sp }); }
+        let from = part.mark();
+        part.set(from)?;
+        let back = part.address(each).wrapping_sub(part.address(from).wrapping_add(2));
+        part.raw(&[opcode, back as u8])?;
+        let left = 0x1_0000 + 5 - iterations;
+        code! { part.a => cmp(bx, iterations); jne(fail); cmp(ecx, left); jne(fail); }
+    }
+    part.check()?;
+    let (taken, counted) = (part.mark(), part.mark());
+    let (zero, end) = (part.label(taken), part.label(counted));
+    code! { part.a => mov(ecx, 0x1_0000); jcxz(zero); jmp(fail); }
+    part.set(taken)?;
+    code! { part.a => jecxz(fail); jmp(end); }
+    part.set(counted)
+}
+
+fn strings(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x11, "string instructions")?;
+    let fail = part.fail;
+    let area = 0x9000u32;
+    // 64 bytes of a pattern, 0 to 63, by STOSB.
+    part.check()?;
+    code! { part.a => mov(di, area); mov(cx, 64); xor(al, al); }
+    let each = part.here()?;
+    let again = part.label(each);
+    code! { part.a => stosb(); inc(al); loop_(again); }
+    part.word_is(area + 60, 0x3f3e_3d3c)?;
+    // Forwards and overlapping: MOVSB by one repeats the first byte.
+    part.check()?;
+    code! { part.a => mov(si, area); mov(di, area + 1); mov(cx, 15); }
+    part.a.rep().movsb()?;
+    part.word_is(area + 12, 0)?;
+    // Backwards, words: the overlap is kept.
+    part.check()?;
+    code! { part.a => std(); mov(si, area + 0x2e); mov(di, area + 0x30); mov(cx, 8); }
+    part.a.rep().movsw()?;
+    code! { part.a => cld(); cmp(si, area + 0x1e); jne(fail); cmp(di, area + 0x20); jne(fail); test(cx, cx); jnz(fail); }
+    part.word_is(area + 0x30, 0x3332_2f2e)?;
+    part.word_is(area + 0x20, 0x2120_2120)?;
+    // From another segment: FS is the ROM at E000; dwords backwards.
+    part.check()?;
+    code! { part.a => std(); mov(si, 12); mov(di, area + 12); mov(cx, 4); }
+    part.raw(&[0xf3, 0x64, 0x66, 0xa5])?;
+    code! { part.a => cld(); mov(eax, dword_ptr(area + 8)); cmp(eax, dword_ptr(8).fs()); jne(fail); cmp(si, 0xfffc); jne(fail); }
+    // ES takes no override: stored at 0000, whatever DS and the prefix say.
+    part.check()?;
+    code! { part.a => mov(ax, 0x1234); mov(di, area); push(gs); pop(gs); }
+    part.raw(&[0x64, 0xab])?;
+    code! { part.a => cmp(word_ptr(area), 0x1234); jne(fail); }
+    // SCASB stops at the byte, or at the end; CMPSB at a difference. A count of zero does nothing, flags included.
+    part.check()?;
+    code! { part.a => mov(di, area + 0x30); mov(cx, 20); mov(al, 0x35); }
+    part.raw(&[0xf2, 0xae])?;
+    code! { part.a => jne(fail); cmp(cx, 14); jne(fail); cmp(di, area + 0x36); jne(fail); }
+    part.check()?;
+    code! { part.a => mov(si, area + 0x34); mov(di, area + 0x36); mov(cx, 9); }
+    part.raw(&[0xf3, 0xa6])?;
+    code! { part.a => je(fail); jae(fail); cmp(cx, 8); jne(fail); xor(cx, cx); stc(); }
+    part.raw(&[0xf3, 0xa6])?;
+    code! { part.a => jnc(fail); jne(fail); cmp(si, area + 0x35); jne(fail); }
+    // 32-bit addresses and counts.
+    part.check()?;
+    code! { part.a => mov(esi, area + 0x30); mov(ecx, 2); mov(al, 0); }
+    part.raw(&[0xf3, 0x67, 0xac])?;
+    code! { part.a => cmp(al, 0x2f); jne(fail); cmp(esi, area + 0x32); jne(fail); test(ecx, ecx); jnz(fail); }
+    Ok(())
+}
+
+/// #DE from divisions and AAM: at the instruction, registers as before.
+fn divide_errors(part: &mut Part) -> Result<(), IcedError> {
+    let fail = part.fail;
+    for insn in [&[0xf6, 0xf1][..], &[0xf7, 0xf9], &[0x66, 0xf7, 0xf1], &[0xd4, 0]] {
+        code! { part.a => mov(edx, 0x7fff_ffff); mov(eax, 0x8000_8000u32); mov(ecx, 0); mov(ebx, edx); }
+        let expected = part.expect()?;
+        part.raw(insn)?;
+        part.raised(expected, 0, 0)?;
+        code! { part.a => cmp(edx, ebx); jne(fail); }
+    }
+    // The quotient is too large by one, and just fits.
+    code! { part.a => mov(ax, 0x100); mov(cl, 1); }
+    let expected = part.expect()?;
+    part.raw(&[0xf6, 0xf1])?;
+    part.raised(expected, 0, 0)?;
+    code! { part.a => mov(ax, 0xff80); mov(cl, 1); }
+    part.check()?;
+    part.raw(&[0xf6, 0xf9])?;
+    code! { part.a => cmp(ax, 0x80); jne(fail); mov(ax, 0xff7f); }
+    let expected = part.expect()?;
+    part.raw(&[0xf6, 0xf9])?;
+    part.raised(expected, 0, 0)
+}
+
+/// ENTER with levels, LEAVE, PUSHA, POPA, PUSH SP.
+fn frames(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x16, "stack frames")?;
+    let fail = part.fail;
+    part.check()?;
+    code! { part.a => mov(bx, sp); push(sp); pop(ax); cmp(ax, bx); jne(fail); }
+    // Frame pointers of outer levels are copied: a display of 1111, 2222 below BP.
+    part.check()?;
+    code! { part.a => push(0x1111); push(0x2222); mov(bp, sp); add(bp, 4); mov(bx, sp); mov(di, bp); }
+    part.raw(&[0xc8, 8, 0, 3])?;
+    code! { part.a =>
+        lea(cx, word_ptr(bx - 2)); cmp(bp, cx); jne(fail); cmp(word_ptr(bp), di); jne(fail);
+        cmp(word_ptr(bp - 2), 0x1111); jne(fail); cmp(word_ptr(bp - 4), 0x2222); jne(fail); cmp(word_ptr(bp - 6), bp); jne(fail);
+        lea(cx, word_ptr(bp - 14)); cmp(sp, cx); jne(fail);
+        leave(); cmp(sp, bx); jne(fail); cmp(bp, di); jne(fail); add(sp, 4);
+    }
+    // POPA leaves SP's word out.
+    part.check()?;
+    code! { part.a =>
+        mov(bx, sp); mov(ax, 1); mov(cx, 2); mov(dx, 3); mov(bp, 4); mov(si, 5); mov(di, 6); pusha();
+        mov(bp, sp); cmp(word_ptr(bp + 6), bx); jne(fail); mov(word_ptr(bp + 6), 0); mov(word_ptr(bp + 14), 7);
+        popa(); cmp(sp, bx); jne(fail); cmp(ax, 7); jne(fail); cmp(di, 6); jne(fail); cmp(cx, 2); jne(fail); cmp(bp, 4); jne(fail);
+    }
+    // A near return pops its operand too; a far call pushes CS.
+    part.check()?;
+    let (called, far, over) = (part.mark(), part.mark(), part.mark());
+    let (near, beyond) = (part.label(called), part.label(over));
+    code! { part.a => mov(bx, sp); push(1); push(2); call(near); cmp(sp, bx); jne(fail); }
+    let target = part.address(far);
+    part.raw(&[&[0x9a], &(target as u16).to_le_bytes()[..], &[0, 0xf0]].concat())?;
+    code! { part.a => cmp(sp, bx); jne(fail); jmp(beyond); }
+    part.set(called)?;
+    part.a.ret_1(4)?;
+    part.set(far)?;
+    code! { part.a => mov(bp, sp); cmp(word_ptr(bp + 2), 0xf000); jne(fail); retf(); }
+    part.set(over)
+}
+
+/// INT, INTO, BOUND, #UD, single step, segment limits.
+fn exceptions(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x17, "real-mode interrupts and exceptions")?;
+    let fail = part.fail;
+    let expected = part.expect()?;
+    part.raw(&[0xcd, 0x20])?;
+    part.raised_anywhere(&expected, 0x20, 0)?;
+    // INTO: only with OF, and as a trap.
+    part.check()?;
+    code! { part.a => mov(al, 0x7f); add(al, 0); into(); add(al, 1); }
+    let expected = part.expect()?;
+    part.a.into()?;
+    part.raised_anywhere(&expected, 4, 0)?;
+    // BOUND: signed, both limits inclusive, a fault.
+    code! { part.a => mov(dword_ptr(0x9000), 0x0005_fffeu32); }
+    for (index, inside) in [(-2i32, true), (5, true), (6, false), (-3, false)] {
+        code! { part.a => mov(bx, index); }
+        if inside {
+            part.check()?;
+            part.raw(&[0x62, 0x1e, 0, 0x90])?;
+        } else {
+            let expected = part.expect()?;
+            part.raw(&[0x62, 0x1e, 0, 0x90])?;
+            part.raised(expected, 5, 0)?;
+        }
+    }
+    for insn in [&[0x0f, 0x0b][..], &[0x63, 0xc0], &[0x0f, 0x00, 0xd0], &[0xf0, 0x40], &[0x8e, 0xc8]] {
+        let expected = part.expect()?;
+        part.raw(insn)?;
+        part.raised(expected, 6, 0)?;
+    }
+    // TF: the trap comes after the instruction that follows POPF.
+    let expected = part.expect()?;
+    code! { part.a => push(0x102); popf(); nop(); nop(); }
+    part.raised_anywhere(&expected, 1, 0)?;
+    code! { part.a => test(byte_ptr(at::FAULT_FLAGS + 1), 1); jz(fail); }
+    // A word at FFFF crosses the limit: #GP, or #SS on the stack.
+    code! { part.a => mov(bx, 0xffff); mov(bp, bx); }
+    let expected = part.expect()?;
+    code! { part.a => mov(ax, word_ptr(bx)); }
+    part.raised(expected, 13, 0)?;
+    let expected = part.expect()?;
+    code! { part.a => mov(ax, word_ptr(bp)); }
+    part.raised(expected, 12, 0)
+}
+
+/// 4 GiB limits in real mode, by way of protected mode.
+fn unreal(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x18, "unreal mode")?;
+    let fail = part.fail;
+    code! { part.a => mov(ebx, 0x10_0000); }
+    let expected = part.expect()?;
+    part.a.mov(dword_ptr(ebx), 0x1234_5678)?;
+    part.raised(expected, 13, 0)?;
+    part.check()?;
+    lgdt(part)?;
+    code! { part.a =>
+        mov(eax, cr0); or(al, 1); mov(cr0, eax); mov(cx, u32::from(sel::DATA32)); mov(ds, cx); and(al, 0xfe); mov(cr0, eax);
+        xor(cx, cx); mov(ds, cx); mov(ebx, 0x10_0000);
+        mov(dword_ptr(ebx), 0x1234_5678); mov(dword_ptr(0), ebx); cmp(dword_ptr(ebx), 0x1234_5678); jne(fail);
+    }
+    Ok(())
+}
+
+fn lgdt(part: &mut Part) -> Result<(), IcedError> {
+    part.raw(&[0x66, 0x0f, 0x01, 0x16])?;
+    part.raw(&(at::GDTR as u16).to_le_bytes())
+}
+
+/// 16-bit protected mode, with CS still based at F0000; a fault through a 16-bit gate; then on to 32 bits.
+fn protected(part: &mut Part) -> Result<(), IcedError> {
+    part.stage(0x19, "16-bit protected mode")?;
+    let fail = part.fail;
+    let (inside, handler) = (part.mark(), part.mark());
+    let target = part.address(inside);
+    let address = part.address(handler);
+    let gates = at::IDT;
+    // All that is expected is #GP, through a 16-bit interrupt gate.
+    let low = u32::from(sel::CODE16) << 16 | address & 0xffff;
+    code! { part.a => mov(di, gates + 13 * 8); mov(dword_ptr(di), low); mov(dword_ptr(di + 4), 0x8600); }
+    part.raw(&[0x66, 0x0f, 0x01, 0x1e])?;
+    part.raw(&(at::IDTR as u16).to_le_bytes())?;
+    code! { part.a => mov(eax, cr0); or(al, 1); mov(cr0, eax); }
+    part.jump_far(sel::CODE16, target)?;
+    part.set(handler)?;
+    code! { part.a => pop(ax); movzx(eax, ax); mov(dword_ptr(at::ERROR), eax); pop(ax); movzx(eax, ax); mov(dword_ptr(at::FAULT_IP), eax);
+        mov(dword_ptr(at::VECTOR), 13); mov(eax, dword_ptr(at::RESUME)); test(ax, ax); jz(fail);
+        mov(esp, dword_ptr(at::SAVED_SP)); jmp(ax);
+    }
+    part.set(inside)?;
+    part.check()?;
+    code! { part.a => mov(ax, u32::from(sel::DATA16)); mov(ds, ax); mov(es, ax); mov(ss, ax); mov(sp, at::STACK); smsw(ax); test(al, 1); jz(fail); }
+    // Beyond the 64 KiB limit, into code, through a null selector, and a selector beyond the table.
+    code! { part.a => mov(ebx, 0x1_0000); }
+    let expected = part.expect()?;
+    part.a.mov(al, byte_ptr(ebx))?;
+    part.raised(expected, 13, 0)?;
+    let expected = part.expect()?;
+    part.a.mov(byte_ptr(0).cs(), al)?;
+    part.raised(expected, 13, 0)?;
+    code! { part.a => xor(ax, ax); mov(es, ax); }
+    let expected = part.expect()?;
+    part.a.mov(al, byte_ptr(0).es())?;
+    part.raised(expected, 13, 0)?;
+    code! { part.a => mov(ax, 0x7f8); }
+    let expected = part.expect()?;
+    part.a.mov(es, ax)?;
+    part.raised(expected, 13, 0x7f8)?;
+    let [a, b, c, d] = at::CODE32_BASE.to_le_bytes();
+    let [e, f] = sel::CODE32.to_le_bytes();
+    part.raw(&[0x66, 0xea, a, b, c, d, e, f])
+}
+
+/// Back in real mode, which is the last stage.
+pub(super) fn build_back(part: &mut Part) -> Result<(), IcedError> {
+    // Entered in 16-bit protected mode at the part's start; paging is off and LME clear.
+    let real = part.mark();
+    let target = part.address(real);
+    code! { part.a => mov(ax, u32::from(sel::DATA16)); mov(ds, ax); mov(es, ax); mov(ss, ax); mov(fs, ax); mov(gs, ax); }
+    code! { part.a => mov(eax, cr0); and(al, 0xfe); mov(cr0, eax); }
+    part.jump_far(0xf000, target)?;
+    part.set(real)?;
+    code! { part.a => xor(ax, ax); mov(ds, ax); mov(es, ax); mov(ss, ax); mov(sp, at::STACK); }
+    part.stage(0x40, "real mode again")?;
+    part.raw(&[0x0f, 0x01, 0x1e])?;
+    part.raw(&(at::REAL_IDTR as u16).to_le_bytes())?;
+    let fail = part.fail;
+    part.check()?;
+    // The vector table is as the first stage left it: INT 20h answers in the first part, which resumes where it is told, here.
+    code! { part.a => smsw(ax); test(al, 1); jnz(fail); }
+    let expected = part.expect()?;
+    part.raw(&[0xcd, 0x20])?;
+    part.raised_anywhere(&expected, 0x20, 0)?;
+    // The limits are 64 KiB again.
+    code! { part.a => mov(ebx, 0x10_0000); }
+    let expected = part.expect()?;
+    part.a.mov(eax, dword_ptr(ebx))?;
+    part.raised(expected, 13, 0)?;
+    part.say("selftest: passed\r\n")?;
+    code! { part.a => mov(al, 0xff); out(0x80, al); xor(eax, eax); }
+    part.exit_with_eax()
+}
