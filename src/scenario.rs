@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
-use crate::guests::{Flavour, Recipe, debian, packaged};
+use crate::guests::{Flavour, Recipe, debian, packaged, selftest};
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
@@ -323,7 +323,7 @@ pub struct Limits {
 }
 
 /// The scenarios that are built in: name and text. Their captures are in [`builtin_file`].
-pub const BUILTIN: [(&str, &str); 7] = [
+pub const BUILTIN: [(&str, &str); 8] = [
     ("demo", include_str!("../traces/demo.ron")),
     ("demo-wrong-map", include_str!("../traces/demo-wrong-map.ron")),
     ("demo-stale", include_str!("../traces/demo-stale.ron")),
@@ -331,13 +331,15 @@ pub const BUILTIN: [(&str, &str); 7] = [
     ("debian-dhcp", include_str!("../traces/debian-dhcp.ron")),
     ("ipxe", include_str!("../traces/ipxe.ron")),
     ("memtest", include_str!("../traces/memtest.ron")),
+    ("selftest", include_str!("../traces/selftest.ron")),
 ];
 
-/// A capture that is built in, by the name that built-in scenarios use.
-fn builtin_file(path: &Path) -> Option<&'static [u8]> {
+/// A capture or image that is built in, by the name that built-in scenarios use.
+fn builtin_file(path: &Path) -> Option<Cow<'static, [u8]>> {
     match path.to_str()? {
-        "demo-requests.pcap" => Some(include_bytes!("../traces/demo-requests.pcap")),
-        "debian-dhcp.pcap" => Some(include_bytes!("../traces/debian-dhcp.pcap")),
+        "demo-requests.pcap" => Some(Cow::Borrowed(include_bytes!("../traces/demo-requests.pcap"))),
+        "debian-dhcp.pcap" => Some(Cow::Borrowed(include_bytes!("../traces/debian-dhcp.pcap"))),
+        "selftest.rom" => selftest::image().ok().map(Cow::Owned),
         _ => None,
     }
 }
@@ -403,7 +405,7 @@ impl Scenario {
         if self.base.as_os_str().is_empty()
             && let Some(bytes) = builtin_file(path)
         {
-            return Ok(Cow::Borrowed(bytes));
+            return Ok(bytes);
         }
         let path = self.base.join(path);
         std::fs::read(&path).map(Cow::Owned).map_err(Error::file(&path))

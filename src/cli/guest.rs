@@ -2,14 +2,15 @@
 
 use super::{OK, print};
 use crate::error::Error;
-use crate::guests::{Flavour, Recipe, debian};
+use crate::guests::{Flavour, Recipe, debian, selftest};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   glassbox guest debian && glassbox run debian
-  glassbox guest debian --flavour rt --update";
+  glassbox guest debian --flavour rt --update
+  glassbox guest selftest --output selftest.rom";
 
 /// Arguments of `guest`.
 #[derive(Args)]
@@ -39,12 +40,17 @@ pub(super) struct GuestArgs {
     /// Take busybox from this busybox-static package
     #[arg(long, value_name = "FILE", requires = "kernel_deb")]
     busybox_deb: Option<PathBuf>,
+    /// Where the self-test ROM is written
+    #[arg(long, value_name = "FILE", default_value = "selftest.rom")]
+    output: PathBuf,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Name {
     /// Debian 12: its own kernel, busybox, our init
     Debian,
+    /// The self-test ROM, as a file for another machine
+    Selftest,
 }
 
 /// Progress of what takes long.
@@ -54,6 +60,11 @@ pub(super) fn tell(what: &str) {
 
 /// `glassbox guest`.
 pub(super) fn guest(args: &GuestArgs) -> Result<u8, Error> {
+    if let Name::Selftest = args.name {
+        let rom = selftest::image().map_err(|error| Error::Config { part: "selftest", reason: error.to_string() })?;
+        std::fs::write(&args.output, rom).map_err(Error::file(&args.output))?;
+        return Ok(OK);
+    }
     let recipe = Recipe {
         flavour: args.flavour,
         modules: args.modules.clone(),
@@ -61,12 +72,12 @@ pub(super) fn guest(args: &GuestArgs) -> Result<u8, Error> {
         files: BTreeMap::new(),
     };
     let cache = args.cache.as_deref();
-    let made = match (args.name, &args.kernel_deb, &args.busybox_deb) {
-        (Name::Debian, Some(kernel), Some(busybox)) => {
+    let made = match (&args.kernel_deb, &args.busybox_deb) {
+        (Some(kernel), Some(busybox)) => {
             debian::bring(&recipe, cache, [kernel, busybox], tell)?
         }
-        (Name::Debian, ..) if args.update => debian::update(&recipe, cache, tell)?,
-        (Name::Debian, ..) => debian::prepare(&recipe, cache, tell)?,
+        _ if args.update => debian::update(&recipe, cache, tell)?,
+        _ => debian::prepare(&recipe, cache, tell)?,
     };
     let (kernel, initrd) = (made.kernel.display(), made.initrd.display());
     print(&format!("{}\n--kernel {kernel}\n--initrd {initrd}\n", made.version))?;

@@ -181,7 +181,7 @@ fn system_calls(part: &mut Part, entry: Mark) -> Result<(), IcedError> {
     part.set(inside)?;
     part.raw(&[0x0f, 0x05])?;
     part.set(behind)?;
-    code! { part.a => mov(eax, iced_x86::code_asm::ss); mov(dword_ptr(at::SCRATCH + 0x18), eax); }
+    code! { part.a => mov(eax, ss); mov(dword_ptr(at::SCRATCH + 0x18), eax); }
     part.raw(&[0xcd, 0x20])?;
     part.raised_anywhere(&expected, 0x20, 0)?;
     part.word_is(at::SCRATCH, back)?;
@@ -223,7 +223,7 @@ fn compatibility(part: &mut Part) -> Result<(), IcedError> {
     leave(part)?;
     part.set(back)?;
     // There 40h is INC EAX, and PUSH takes four bytes.
-    code! { part.a => cmp(rax, 1); jne(fail); cmp(rsp, at::STACK - 4); jne(fail); mov(esp, at::STACK); }
+    code! { part.a => cmp(rax, 1); jne(fail); cmp(esp, at::STACK - 4); jne(fail); mov(esp, at::STACK); }
     Ok(())
 }
 

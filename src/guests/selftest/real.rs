@@ -8,8 +8,7 @@ use super::sums;
 use super::tables::sel;
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    ah, al, ax, bp, bx, byte_ptr, ch, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebp, ebx, ecx, edi, edx, es, esi, esp, fs, gs, si, sp,
-    ss, word_ptr,
+    al, ax, bp, bx, byte_ptr, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebx, ecx, edx, es, esi, esp, fs, gs, si, sp, ss, word_ptr,
 };
 
 /// From power-on to 32-bit code; answers the masks of flags that it wants in the ROM.
@@ -277,9 +276,11 @@ fn exceptions(part: &mut Part) -> Result<(), IcedError> {
     part.raised_anywhere(&expected, 0x20, 0)?;
     // INTO: only with OF, and as a trap.
     part.check()?;
-    code! { part.a => mov(al, 0x7f); add(al, 0); into(); add(al, 1); }
+    code! { part.a => mov(al, 0x7f); add(al, 0); }
+    part.raw(&[0xce])?;
+    part.a.add(al, 1)?;
     let expected = part.expect()?;
-    part.a.into()?;
+    part.raw(&[0xce])?;
     part.raised_anywhere(&expected, 4, 0)?;
     // BOUND: signed, both limits inclusive, a fault.
     code! { part.a => mov(dword_ptr(0x9000), 0x0005_fffeu32); }

@@ -8,7 +8,7 @@ use super::model::{
 use super::part::{Part, code};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    ax, byte_ptr, cl, cx, dword_ptr, dx, eax, ebp, ebx, ecx, edi, edx, esi, esp, qword_ptr, rax, rbx, rcx, rdi, rdx, rsi, word_ptr,
+    bx, cx, dword_ptr, eax, ebp, ebx, ecx, edi, edx, esi, qword_ptr, rax, rbx, rcx, rdi, rsi, word_ptr,
 };
 
 /// Operands: signs, carries out of nibbles, bytes, words and dwords.
@@ -185,21 +185,17 @@ fn load(part: &mut Part, width: Width) -> Result<(), IcedError> {
 /// Flags as given.
 fn flags(part: &mut Part, value: u32) -> Result<(), IcedError> {
     match part.a.bitness() {
-        16 => code! { part.a => mov(bx_(), value); push(bx_()); popf(); },
+        16 => code! { part.a => mov(bx, value); push(bx); popf(); },
         32 => code! { part.a => push(value); popfd(); },
         _ => code! { part.a => push(value); popfq(); },
     }
     Ok(())
 }
 
-fn bx_() -> iced_x86::code_asm::AsmRegister16 {
-    iced_x86::code_asm::bx
-}
-
 /// Folds the accumulator and the defined flags into EBP.
 fn fold(part: &mut Part, _: Width, defined: u32) -> Result<(), IcedError> {
     match part.a.bitness() {
-        16 => code! { part.a => pushf(); pop(bx_()); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); },
+        16 => code! { part.a => pushf(); pop(bx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); },
         32 => code! { part.a => pushfd(); pop(ebx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); },
         _ => code! { part.a =>
             pushfq(); pop(rbx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); shr(rax, 32); rol(ebp, 5); xor(ebp, eax);
@@ -289,7 +285,7 @@ fn counts(
         flags(part, before)?;
         part.raw(insn)?;
         code! { part.a =>
-            pushf(); pop(bx_()); and(bx_(), word_ptr(ecx * 2 + (at::MASKS + place)).fs()); movzx(ebx, bx_());
+            pushf(); pop(bx); and(bx, word_ptr(ecx * 2 + (at::MASKS + place)).fs()); movzx(ebx, bx);
             rol(ebp, 5); xor(ebp, eax); rol(ebp, 5); xor(ebp, ebx);
         }
     }
@@ -390,7 +386,7 @@ pub(super) fn products(part: &mut Part) -> Result<(), IcedError> {
             }
             part.raw(&[&prefix[..], &[0xf7, 0xc1 | digit << 3]].concat())?;
             code! { part.a =>
-                pushf(); pop(bx_()); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); rol(ebp, 5); xor(ebp, edx);
+                pushf(); pop(bx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); rol(ebp, 5); xor(ebp, edx);
                 rol(ebp, 5); xor(ebp, ebx);
             }
             let (again, further) = (part.label(inner), part.label(outer));
