@@ -7,7 +7,7 @@ use super::tables::sel;
 use super::{at, sums};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    ax, cr0, cr3, cr4, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9, r11, rax, rbp, rbx, rcx, rdx, rsp, ss,
+    ax, cl, cr0, cr3, cr4, cx, ds, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9, r11, rax, rbp, rbx, rcx, rdx, rsp, ss,
 };
 
 const PG: u32 = 1 << 31;
@@ -93,12 +93,12 @@ fn registers(part: &mut Part) -> Result<(), IcedError> {
     }
     // 63 is a count, 64 is none; RCL goes through 65 bits.
     part.check()?;
-    code! { part.a => mov(eax, 1); shl(rax, 63); mov(rbx, rax); mov(ecx, 64); shl(rax, iced_x86::code_asm::cl); cmp(rax, rbx); jne(fail);
-        stc(); rcl(rax, 1); jnc(fail); cmp(rax, 1); jne(fail); mov(ecx, 63); rcr(rax, iced_x86::code_asm::cl);
+    code! { part.a => mov(eax, 1); shl(rax, 63); mov(rbx, rax); mov(ecx, 64); shl(rax, cl); cmp(rax, rbx); jne(fail);
+        stc(); rcl(rax, 1); jnc(fail); cmp(rax, 1); jne(fail); mov(ecx, 63); rcr(rax, cl);
     }
     // From 1 with carry set by CMP's absence: RCR by 63 of 65 bits is RCL by 2.
     part.check()?;
-    code! { part.a => mov(eax, 5); clc(); rcl(rax, 2); mov(rdx, rax); mov(eax, 5); clc(); mov(ecx, 63); rcr(rax, iced_x86::code_asm::cl); cmp(rax, rdx); jne(fail); }
+    code! { part.a => mov(eax, 5); clc(); rcl(rax, 2); mov(rdx, rax); mov(eax, 5); clc(); mov(ecx, 63); rcr(rax, cl); cmp(rax, rdx); jne(fail); }
     // 128 bits.
     part.check()?;
     code! { part.a => mov(rax, -1i64); mov(rcx, rax); mul(rcx); cmp(rax, 1); jne(fail); cmp(rdx, -2); jne(fail); div(rcx); cmp(rax, rcx); jne(fail); test(rdx, rdx); jnz(fail); }
@@ -219,11 +219,11 @@ fn compatibility(part: &mut Part) -> Result<(), IcedError> {
     part.check()?;
     let back = part.mark();
     let target = part.address(back);
-    code! { part.a => mov(dword_ptr(RETURN), target); mov(dword_ptr(RETURN + 4), u32::from(sel::CODE64)); xor(edi, edi); mov(rax, -1i64); mov(esp, at::STACK); mov(ecx, u32::from(sel::DATA32)); mov(ss, iced_x86::code_asm::cx); }
+    code! { part.a => mov(dword_ptr(RETURN), target); mov(dword_ptr(RETURN + 4), u32::from(sel::CODE64)); xor(edi, edi); mov(rax, -1i64); mov(esp, at::STACK); mov(ecx, u32::from(sel::DATA32)); mov(ss, cx); mov(ds, cx); }
     leave(part)?;
     part.set(back)?;
     // There 40h is INC EAX, and PUSH takes four bytes.
-    code! { part.a => cmp(rax, 1); jne(fail); cmp(esp, at::STACK - 4); jne(fail); mov(esp, at::STACK); }
+    code! { part.a => cmp(eax, 1); jne(fail); cmp(esp, at::STACK - 4); jne(fail); mov(esp, at::STACK); }
     Ok(())
 }
 

@@ -24,7 +24,7 @@ mod tasks;
 use iced_x86::IcedError;
 use part::assemble;
 
-/// Addresses. The upper half of the ROM is the segment F000; in the lower lie tables, 32-bit and 64-bit code.
+/// Addresses. The upper half of the ROM is the segment F000, with 64-bit code in it; in the lower lie tables and 32-bit code.
 mod at {
     /// Variables: where the run stands, and what the last exception was.
     pub(super) const STAGE: u32 = 0x500;
@@ -72,10 +72,9 @@ mod at {
     pub(super) const PAGE: u32 = 0x2_0000;
     /// Offset of the masks of defined flags in the segment E000.
     pub(super) const MASKS: u32 = 0x5000;
-    pub(super) const MASKS_END: u32 = 0x8000;
-    pub(super) const CODE32_BASE: u32 = 0xe_8000;
-    pub(super) const CODE64_BASE: u32 = 0xe_e000;
-    pub(super) const LEAVE_BASE: u32 = 0xe_fe00;
+    pub(super) const CODE32_BASE: u32 = 0xe_6000;
+    pub(super) const CODE64_BASE: u32 = 0xf_8000;
+    pub(super) const LEAVE_BASE: u32 = 0xf_d800;
     /// Offsets in the segment F000.
     pub(super) const BACK_BASE: u32 = 0xe000;
     pub(super) const VM86_BASE: u32 = 0xf000;
@@ -109,9 +108,9 @@ pub fn image() -> Result<Vec<u8>, IcedError> {
         (BASE, &tables::ram_image(&addresses)),
         (BASE + at::MASKS, &real.answer),
         (at::CODE32_BASE, &code32.bytes),
+        (0xf_0000, &real.bytes),
         (at::CODE64_BASE, &code64.bytes),
         (at::LEAVE_BASE, &leave.bytes),
-        (0xf_0000, &real.bytes),
         (0xf_0000 + at::BACK_BASE, &back.bytes),
         (0xf_0000 + at::VM86_BASE, &vm86.bytes),
         (0xf_0000 + at::RESET, &vec![0xea, 0, 0, 0, 0xf0]),

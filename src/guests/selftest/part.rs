@@ -2,7 +2,7 @@
 //! its POST code and line of text, numbered checks, and the way out when one fails.
 
 use super::at;
-use iced_x86::code_asm::{CodeAssembler, CodeLabel, al, byte_ptr, dword_ptr, dx, eax, ebx, ecx, esi, esp, si};
+use iced_x86::code_asm::{CodeAssembler, CodeLabel, ah, al, bl, byte_ptr, cl, dword_ptr, dx, eax, ebx, ecx, esi, esp, si};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
 /// Instructions one after the other, as `mnemonic(operands);`.
@@ -77,7 +77,9 @@ impl Part {
 
     /// The mark is at the next instruction.
     pub(super) fn set(&mut self, mark: Mark) -> Result<(), IcedError> {
-        self.a.set_label(&mut self.marks[mark.0])
+        self.a.set_label(&mut self.marks[mark.0])?;
+        // An instruction holds one label at most, and several marks may be at one place.
+        self.a.zero_bytes()
     }
 
     /// A mark at the next instruction.
@@ -165,26 +167,43 @@ impl Part {
         Ok(())
     }
 
-    /// The failure's way out: "FAIL stage check" in hexadecimal, then both as the exit code.
+    /// The failure's way out: "FAIL stage:check", what the last exception was, and the exit code.
     fn routines(&mut self) -> Result<(), IcedError> {
+        let number = self.mark();
+        let hex = self.label(number);
         let mut fail = self.fail;
         self.a.set_label(&mut fail)?;
-        self.say("FAIL ")?;
-        let (digits, next, low) = (self.mark(), self.mark(), self.mark());
-        let (again, put) = (self.label(digits), self.label(low));
-        code! { self.a =>
-            mov(ebx, dword_ptr(at::STAGE)); shl(ebx, 16); or(ebx, dword_ptr(at::CHECK)); mov(esi, ebx);
-            shl(ebx, 8); mov(ecx, 6);
+        self.a.zero_bytes()?;
+        let words = [
+            ("FAIL ", at::STAGE, 2),
+            (":", at::CHECK, 4),
+            (", last exception ", at::VECTOR, 2),
+            (" error ", at::ERROR, 4),
+            (" at ", at::FAULT_CS, 4),
+            (":", at::FAULT_IP, 8),
+        ];
+        for (text, address, digits) in words {
+            self.say(text)?;
+            code! { self.a => mov(ebx, dword_ptr(address)); mov(ecx, digits); call(hex); }
         }
-        self.set(digits)?;
-        code! { self.a => rol(ebx, 4); mov(al, iced_x86::code_asm::bl); and(al, 15); add(al, 0x30); cmp(al, 0x3a); jb(put); add(al, 0x27); }
+        self.say("\r\n")?;
+        code! { self.a => mov(eax, dword_ptr(at::CHECK)); shl(eax, 8); or(eax, dword_ptr(at::STAGE)); }
+        self.exit_with_eax()?;
+        // ECX digits of EBX, the last ones.
+        self.set(number)?;
+        let each = self.mark();
+        let again = self.label(each);
+        code! { self.a => mov(eax, ecx); shl(cl, 2); ror(ebx, cl); mov(ecx, eax); }
+        self.set(each)?;
+        let low = self.mark();
+        let put = self.label(low);
+        code! { self.a => rol(ebx, 4); mov(al, bl); and(al, 15); add(al, 0x30); cmp(al, 0x3a); jb(put); add(al, 0x27); }
         self.set(low)?;
         self.put_al()?;
-        code! { self.a => dec(ecx); jnz(again); mov(eax, esi); }
-        self.set(next)?;
-        self.exit_with_eax()?;
+        code! { self.a => dec(ecx); jnz(again); ret(); }
         let mut print = self.print;
         self.a.set_label(&mut print)?;
+        self.a.zero_bytes()?;
         let (each, done) = (self.mark(), self.mark());
         let (again, end) = (self.label(each), self.label(done));
         self.set(each)?;
@@ -206,8 +225,8 @@ impl Part {
         let wait = self.here()?;
         let again = self.label(wait);
         code! { self.a =>
-            mov(iced_x86::code_asm::ah, al); mov(dx, LSR); in_(al, dx); test(al, 0x20); jz(again);
-            mov(al, iced_x86::code_asm::ah); mov(dx, COM1); out(dx, al);
+            mov(ah, al); mov(dx, LSR); in_(al, dx); test(al, 0x20); jz(again);
+            mov(al, ah); mov(dx, COM1); out(dx, al);
         }
         Ok(())
     }

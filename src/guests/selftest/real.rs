@@ -137,20 +137,28 @@ fn loops(part: &mut Part) -> Result<(), IcedError> {
         code! { part.a => mov(ecx, 0x1_0005); xor(bx, bx); }
         let each = part.here()?;
         code! { part.a => inc(bx); cmp(bx, if zero { bx } else { sp }); }
-        let from = part.mark();
-        part.set(from)?;
-        let back = part.address(each).wrapping_sub(part.address(from).wrapping_add(2));
-        part.raw(&[opcode, back as u8])?;
+        branch(part, &[opcode], each)?;
         let left = 0x1_0000 + 5 - iterations;
         code! { part.a => cmp(bx, iterations); jne(fail); cmp(ecx, left); jne(fail); }
     }
     part.check()?;
-    let (taken, counted) = (part.mark(), part.mark());
-    let (zero, end) = (part.label(taken), part.label(counted));
-    code! { part.a => mov(ecx, 0x1_0000); jcxz(zero); jmp(fail); }
+    let (taken, wrong, counted) = (part.mark(), part.mark(), part.mark());
+    let end = part.label(counted);
+    part.a.mov(ecx, 0x1_0000)?;
+    branch(part, &[0xe3], taken)?;
+    part.set(wrong)?;
+    part.a.jmp(fail)?;
     part.set(taken)?;
-    code! { part.a => jecxz(fail); jmp(end); }
+    branch(part, &[0x67, 0xe3], wrong)?;
+    part.a.jmp(end)?;
     part.set(counted)
+}
+
+/// A short branch whose opcode the assembler would choose otherwise.
+fn branch(part: &mut Part, opcode: &[u8], target: Mark) -> Result<(), IcedError> {
+    let from = part.here()?;
+    let distance = part.address(target).wrapping_sub(part.address(from).wrapping_add(opcode.len() as u32 + 1));
+    part.raw(&[opcode, &[distance as u8]].concat())
 }
 
 fn strings(part: &mut Part) -> Result<(), IcedError> {

@@ -177,6 +177,7 @@ fn load(part: &mut Part, width: Width) -> Result<(), IcedError> {
     match width.0 {
         8 => code! { part.a => and(eax, 0xff); and(ecx, 0xff); },
         16 => code! { part.a => and(eax, 0xffff); and(ecx, 0xffff); },
+        32 => code! { part.a => mov(eax, eax); mov(ecx, ecx); },
         _ => {}
     }
     Ok(())
@@ -187,7 +188,7 @@ fn flags(part: &mut Part, value: u32) -> Result<(), IcedError> {
     match part.a.bitness() {
         16 => code! { part.a => mov(bx, value); push(bx); popf(); },
         32 => code! { part.a => push(value); popfd(); },
-        _ => code! { part.a => push(value); popfq(); },
+        _ => code! { part.a => push(value as i32); popfq(); },
     }
     Ok(())
 }
