@@ -339,7 +339,7 @@ fn builtin_file(path: &Path) -> Option<Cow<'static, [u8]>> {
     match path.to_str()? {
         "demo-requests.pcap" => Some(Cow::Borrowed(include_bytes!("../traces/demo-requests.pcap"))),
         "debian-dhcp.pcap" => Some(Cow::Borrowed(include_bytes!("../traces/debian-dhcp.pcap"))),
-        "selftest.rom" => selftest::image().ok().map(Cow::Owned),
+        "selftest.rom" => selftest::image(&selftest::Variant::default()).ok().map(Cow::Owned),
         _ => None,
     }
 }

@@ -5,30 +5,59 @@ mod common;
 
 use common::{Outcome, finish};
 use emu_core::trace::TraceEvent;
-use glassbox::guests::selftest;
+use glassbox::guests::selftest::{self, Check, Variant};
 use glassbox::machine::{Machine, Stop};
 use glassbox::scenario::{Guest, Scenario};
 
-/// The codes of its stages, and of its end.
-const STAGES: [u64; 25] = [
-    0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28,
-    0x30, 0x31, 0x32, 0x33, 0x40, 0xff,
-];
+/// Its stages: POST codes and names, in order.
+const STAGES: &str = "\
+10 conditions, loops
+11 string instructions
+12 arithmetic in 8, 16 and 32 bits
+13 shifts and rotates by all counts
+14 decimal adjustments
+15 multiplication and division
+16 stack frames
+17 real-mode interrupts and exceptions
+18 unreal mode
+19 16-bit protected mode
+20 32-bit protected mode: segment loads and limits
+21 LAR, LSL, VERR, VERW, ARPL
+22 gates and privilege
+23 32-bit paging: permissions, accessed and dirty, CR2
+24 4 MiB pages
+25 PAE and no-execute
+26 task switches
+27 virtual-8086 mode
+28 debug traps
+30 into long mode
+31 64-bit mode: arithmetic
+32 canonical addresses, interrupt stacks
+33 SYSCALL and SYSRET
+34 compatibility mode
+40 real mode again
+";
 
 /// What was written to the POST port, in order.
-fn codes(outcome: &Outcome) -> Vec<u64> {
+fn codes(outcome: &Outcome) -> Vec<u32> {
     let posts = outcome.records.iter().filter_map(|record| match record.event {
-        TraceEvent::IoWrite { port: 0x80, value, .. } => Some(u64::from(value)),
+        TraceEvent::PortWrite { port: 0x80, value, .. } => Some(value),
         _ => None,
     });
     posts.collect()
 }
 
+/// The codes in the first lines of [`STAGES`], up to that of `last`.
+fn codes_until(last: u32) -> Vec<u32> {
+    let codes = STAGES.lines().map(|line| u32::from_str_radix(&line[..2], 16).unwrap());
+    codes.take_while(|code| *code <= last).collect()
+}
+
 /// Runs a ROM in the scenario's machine.
-fn run(name: &str, rom: &[u8]) -> Outcome {
+fn run(name: &str, variant: &Variant) -> Outcome {
     let folder = std::env::temp_dir().join(format!("glassbox-selftest-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("rom"), rom).unwrap();
+    std::fs::write(folder.join("rom"), selftest::image(variant).unwrap()).unwrap();
     let mut scenario = Scenario::load("selftest").unwrap();
     scenario.guest = Guest::Rom { image: "rom".into() };
     scenario.base = folder.clone();
@@ -40,43 +69,77 @@ fn run(name: &str, rom: &[u8]) -> Outcome {
 #[test]
 fn every_stage_passes_in_order() {
     let outcome = common::run("selftest");
-    assert_eq!(codes(&outcome), STAGES, "{}", outcome.serial);
-    assert!(outcome.serial.ends_with("selftest: passed\r\n"), "{}", outcome.serial);
+    assert_eq!(outcome.serial.replace('\r', ""), format!("{STAGES}selftest: passed\n"));
+    let mut expected = codes_until(0xfe);
+    expected.push(0xff);
+    assert_eq!(codes(&outcome), expected);
+    assert_eq!(outcome.stop, Stop::PowerOff { code: 1 });
     assert_eq!(outcome.broken, [""; 0]);
 }
 
 #[test]
-fn an_expectation_that_is_broken_is_reported_with_its_code() {
-    let rom = selftest::image().unwrap();
-    // The first sum of the stage of shifts: CMP EBP, imm32 behind the second POST code's check number 1.
-    for (stage, check) in [(0x12, 3), (0x13, 1), (0x14, 2), (0x20, 5), (0x23, 7), (0x30, 4)] {
-        let mut broken = rom.clone();
-        break_check(&mut broken, stage, check);
-        let outcome = run(&format!("{stage:x}"), &broken);
-        let text = format!("FAIL {:06x}", stage << 16 | check);
-        assert!(outcome.serial.ends_with(&text), "{text}: {}", outcome.serial);
-        assert_eq!(codes(&outcome).last(), Some(&u64::from(stage)));
-        assert_eq!(outcome.stop, Stop::PowerOff { code: (stage << 16 | check) << 1 | 1 });
-        assert_eq!(outcome.broken.len(), 1);
+fn a_wrong_number_in_any_stage_fails_there_and_says_so() {
+    // Sums of results, fault vectors, states of tables: one of each stage that has numbers.
+    for check in [
+        "11:0001", "12:0003", "13:0001", "14:0002", "15:0001", "17:0001", "20:0005", "22:0003", "23:0009",
+        "26:0001", "27:0002", "31:0004",
+    ] {
+        let wrong: Check = check.parse().unwrap();
+        let outcome = run(&check.replace(':', "-"), &Variant { wrong: Some(wrong), ..Variant::default() });
+        let serial = &outcome.serial;
+        assert!(serial.contains(&format!("\nFAIL {check}, ")), "{check}: {serial}");
+        assert!(!serial.contains("passed"), "{check}: {serial}");
+        assert_eq!(codes(&outcome), codes_until(wrong.stage.into()), "{check}");
+        let code = u32::from(wrong.number) << 8 | u32::from(wrong.stage);
+        assert_eq!(outcome.stop, Stop::PowerOff { code: code << 1 | 1 });
+        assert_eq!(outcome.broken.len(), 1, "{check}: {:?}", outcome.broken);
     }
 }
 
-/// Changes the first number that is compared with in a check.
-fn break_check(rom: &mut [u8], stage: u32, check: u32) {
-    let find = |from: usize, bytes: &[u8]| {
-        from + rom[from..].windows(bytes.len()).position(|window| window == bytes).unwrap()
-    };
-    // MOV AL, stage; OUT 80h, AL.
-    let begin = find(0, &[0xb0, stage as u8, 0xe6, 0x80]);
-    // MOV dword [CHECK], check: its address in 16 or 32 bits, then the number.
-    let number = if rom[begin + 4..].starts_with(&[0xbe]) { check } else { check };
-    let mark = [&0x504u16.to_le_bytes()[..], &number.to_le_bytes()].concat();
-    let wide = [&0x504u32.to_le_bytes()[..], &number.to_le_bytes()].concat();
-    let at = |mark: &[u8]| rom[begin..].windows(mark.len()).position(|window| window == mark).map(|at| begin + at);
-    let at = [at(&mark), at(&wide)].into_iter().flatten().min().unwrap();
-    // CMP EBP or a variable with an immediate.
-    let sum = rom[at..].windows(2).position(|window| window == [0x81, 0xfd]).map(|found| at + found + 2);
-    let word = rom[at..].windows(2).position(|window| window == [0x81, 0x3d]).map(|found| at + found + 6);
-    let place = [sum, word].into_iter().flatten().min().unwrap();
-    rom[place] ^= 1;
+#[test]
+fn a_check_that_is_left_out_is_not_looked_at() {
+    let check: Check = "13:0001".parse().unwrap();
+    let outcome = run("skip", &Variant { skip: vec![check], wrong: Some(check) });
+    assert_eq!(outcome.stop, Stop::PowerOff { code: 1 }, "{}", outcome.serial);
+}
+
+/// What QEMU 7.2 does not do as the manual says (docs/selftest.md): limits, rights and null segments; the error code of reserved bits;
+/// #SS for addresses that are not canonical.
+const QEMU_SKIPS: &str = "17:000e,17:000f,18:0001,19:0002,19:0003,19:0004,20:0018,20:001a,20:001b,20:001c,20:001d,20:001f,20:0020,\
+    20:0021,25:0003,27:000d,32:0002,32:0004,40:0003";
+
+#[test]
+#[ignore = "needs qemu-system-x86_64"]
+fn qemu_passes_but_for_what_it_is_known_not_to_do() {
+    let checks: Vec<Check> = QEMU_SKIPS.split(',').map(|check| check.parse().unwrap()).collect();
+    assert_eq!(qemu(&checks), "selftest: passed\n");
+    for known in &checks {
+        let others: Vec<Check> = checks.iter().copied().filter(|check| check != known).collect();
+        let last = qemu(&others);
+        assert!(last.starts_with("FAIL"), "{known:?} passes: {last}");
+    }
+}
+
+/// The last line that the ROM prints on QEMU.
+fn qemu(skip: &[Check]) -> String {
+    let rom = std::env::temp_dir().join(format!("glassbox-selftest-{}-qemu", std::process::id()));
+    std::fs::write(&rom, selftest::image(&Variant { skip: skip.to_vec(), wrong: None }).unwrap()).unwrap();
+    let mut command = std::process::Command::new("qemu-system-x86_64");
+    command.arg("-bios").arg(&rom).args([
+        "-m",
+        "16",
+        "-cpu",
+        "max",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-no-reboot",
+    ]);
+    command.args(["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    let output = command.output().unwrap();
+    std::fs::remove_file(rom).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!(output.status.code() == Some(1), text.ends_with("passed\n"), "{text}");
+    text.lines().last().map(|line| format!("{line}\n")).unwrap_or_default()
 }

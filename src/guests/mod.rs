@@ -8,8 +8,8 @@ mod demo;
 mod extras;
 mod initramfs;
 mod modules;
-pub mod selftest;
 pub mod packaged;
+pub mod selftest;
 
 pub use debian::{Flavour, Recipe};
 pub use demo::DEMO_ELF;

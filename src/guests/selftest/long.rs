@@ -7,7 +7,8 @@ use super::tables::sel;
 use super::{at, sums};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    ax, cl, cr0, cr3, cr4, cx, ds, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9, r11, rax, rbp, rbx, rcx, rdx, rsp, ss,
+    ax, cl, cr0, cr3, cr4, cx, ds, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9,
+    r11, rax, rbp, rbx, rcx, rdx, rsp, ss,
 };
 
 const PG: u32 = 1 << 31;
@@ -35,7 +36,7 @@ pub(super) fn enter(part: &mut Part) -> Result<(), IcedError> {
         mov(eax, cr0); or(eax, PG); mov(cr0, eax);
     }
     // LMA has followed, and this is compatibility mode.
-    part.stage(0x30, "64-bit mode: arithmetic")?;
+    part.stage(0x30, "into long mode")?;
     part.check()?;
     code! { part.a => mov(ecx, EFER); rdmsr(); and(eax, LMA); }
     part.eax_is(LMA)?;
@@ -51,6 +52,7 @@ pub(super) fn build(part: &mut Part) -> Result<Vec<u32>, IcedError> {
     let entry = syscall_entry(part)?;
     part.set(begin)?;
     code! { part.a => mov(esp, at::STACK); mov(eax, u32::from(sel::DATA32)); mov(ss, ax); lidt(fword_ptr(u64::from(at::IDTR64))); mov(eax, u32::from(sel::TASK64)); ltr(ax); }
+    part.stage(0x31, "64-bit mode: arithmetic")?;
     sums::arithmetic(part)?;
     registers(part)?;
     canonical(part)?;
@@ -109,7 +111,7 @@ fn registers(part: &mut Part) -> Result<(), IcedError> {
 }
 
 fn canonical(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x31, "canonical addresses, interrupt stacks")?;
+    part.stage(0x32, "canonical addresses, interrupt stacks")?;
     for address in [0x8000_0000_0000u64, 0xffff_7fff_ffff_ffff] {
         code! { part.a => mov(rax, address); mov(rbp, address); }
         let expected = part.expect()?;
@@ -158,7 +160,7 @@ fn syscall_entry(part: &mut Part) -> Result<Mark, IcedError> {
 }
 
 fn system_calls(part: &mut Part, entry: Mark) -> Result<(), IcedError> {
-    part.stage(0x32, "SYSCALL and SYSRET")?;
+    part.stage(0x33, "SYSCALL and SYSRET")?;
     let expected = part.expect()?;
     part.raw(&[0x0f, 0x05])?;
     part.raised(expected, 6, 0)?;
@@ -214,7 +216,7 @@ fn leave(part: &mut Part) -> Result<(), IcedError> {
 }
 
 fn compatibility(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x33, "compatibility mode")?;
+    part.stage(0x34, "compatibility mode")?;
     let fail = part.fail;
     part.check()?;
     let back = part.mark();

@@ -33,7 +33,7 @@ impl Width {
         let result = result & self.mask();
         let sign = if self.top(result) { SF } else { 0 };
         let zero = if result == 0 { ZF } else { 0 };
-        let parity = if (result as u8).count_ones() % 2 == 0 { PF } else { 0 };
+        let parity = if (result as u8).count_ones().is_multiple_of(2) { PF } else { 0 };
         sign | zero | parity
     }
 }

@@ -35,9 +35,11 @@ pub(super) fn stages(part: &mut Part) -> Result<(), IcedError> {
             let (user_page, writable, protect) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             let (user, write) = (bits & 8 != 0, bits & 16 != 0);
             if present || bits & 7 == 7 {
-                let entry =
-                    if present { P } else { 0 } | if writable { RW } else { 0 } | if user_page { US } else { 0 };
-                let allowed = present && if user { user_page && (writable || !write) } else { writable || !write || !protect };
+                let entry = if present { P } else { 0 }
+                    | if writable { RW } else { 0 }
+                    | if user_page { US } else { 0 };
+                let allowed = present
+                    && if user { user_page && (writable || !write) } else { writable || !write || !protect };
                 access(part, entry, protect, user, write, allowed)?;
             }
         }
@@ -65,14 +67,23 @@ fn tables(part: &mut Part) -> Result<(), IcedError> {
 }
 
 /// One access with one entry: it works and leaves its bits, or faults with its error code and address.
-fn access(part: &mut Part, entry: u32, protect: bool, user: bool, write: bool, allowed: bool) -> Result<(), IcedError> {
+fn access(
+    part: &mut Part,
+    entry: u32,
+    protect: bool,
+    user: bool,
+    write: bool,
+    allowed: bool,
+) -> Result<(), IcedError> {
     flat(part)?;
     code! { part.a => mov(dword_ptr(ENTRY), at::PAGE | entry); invlpg(ptr(PLACE)); mov(eax, cr0); and(eax, !WP); }
     if protect {
         part.a.or(eax, WP)?;
     }
     code! { part.a => mov(cr0, eax); xor(eax, eax); mov(cr2, eax); }
-    let touch = |part: &mut Part| if write { part.a.mov(byte_ptr(PLACE), al) } else { part.a.mov(al, byte_ptr(PLACE)) };
+    let touch = |part: &mut Part| {
+        if write { part.a.mov(byte_ptr(PLACE), al) } else { part.a.mov(al, byte_ptr(PLACE)) }
+    };
     if allowed {
         if user {
             let expected = to_user(part, 0)?;

@@ -1,8 +1,11 @@
 //! A piece of the ROM in one code size: the assembler, marks whose addresses the code itself may use, and what every stage needs:
 //! its POST code and line of text, numbered checks, and the way out when one fails.
 
-use super::at;
-use iced_x86::code_asm::{CodeAssembler, CodeLabel, ah, al, bl, byte_ptr, cl, dword_ptr, dx, eax, ebx, ecx, esi, esp, si};
+use super::{Check, Variant, at};
+use iced_x86::code_asm::{
+    AsmRegister32, CodeAssembler, CodeLabel, ah, al, bl, byte_ptr, cl, dword_ptr, dx, eax, ebx, ecx, esi,
+    esp, si,
+};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
 /// Instructions one after the other, as `mnemonic(operands);`.
@@ -33,7 +36,8 @@ pub(super) struct Part {
     marks: Vec<CodeLabel>,
     known: Vec<u32>,
     base: u32,
-    check: u32,
+    variant: Variant,
+    current: Check,
 }
 
 /// What was assembled.
@@ -47,13 +51,16 @@ pub(super) struct Made<T> {
 pub(super) fn assemble<T>(
     bits: u32,
     base: u32,
+    variant: &Variant,
     build: impl Fn(&mut Part) -> Result<T, IcedError>,
 ) -> Result<Made<T>, IcedError> {
     let mut known = Vec::new();
     loop {
         let mut a = CodeAssembler::new(bits)?;
         let (fail, print) = (a.create_label(), a.create_label());
-        let mut part = Part { a, fail, print, marks: Vec::new(), known, base, check: 0 };
+        let current = Check { stage: 0, number: 0 };
+        let variant = variant.clone();
+        let mut part = Part { a, fail, print, marks: Vec::new(), known, base, variant, current };
         let answer = build(&mut part)?;
         part.routines()?;
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
@@ -113,7 +120,7 @@ impl Part {
 
     /// A stage begins: its code at the POST port, its line on COM1.
     pub(super) fn stage(&mut self, code: u8, text: &str) -> Result<(), IcedError> {
-        self.check = 0;
+        self.current = Check { stage: code, number: 0 };
         code! { self.a =>
             mov(byte_ptr(at::STAGE), u32::from(code)); mov(al, u32::from(code)); out(POST, al);
         }
@@ -138,22 +145,40 @@ impl Part {
 
     /// The next check begins; registers and flags stay.
     pub(super) fn check(&mut self) -> Result<(), IcedError> {
-        self.check += 1;
-        let number = self.check;
-        self.a.mov(dword_ptr(at::CHECK), number)
+        self.current.number += 1;
+        self.a.mov(dword_ptr(at::CHECK), u32::from(self.current.number))
+    }
+
+    /// Whether the current check is left out.
+    fn skips(&self) -> bool {
+        self.variant.skip.contains(&self.current)
+    }
+
+    /// What is compared with: another number where the variant asks for a wrong one.
+    fn wanted(&self, value: u32) -> u32 {
+        if self.variant.wrong == Some(self.current) { !value } else { value }
     }
 
     /// Fails unless equal. Flags are lost.
     pub(super) fn word_is(&mut self, address: u32, value: u32) -> Result<(), IcedError> {
-        let fail = self.fail;
-        code! { self.a => cmp(dword_ptr(address), value); jne(fail); }
+        if !self.skips() {
+            let (fail, value) = (self.fail, self.wanted(value));
+            code! { self.a => cmp(dword_ptr(address), value); jne(fail); }
+        }
         Ok(())
     }
 
     /// Fails unless EAX has that value.
     pub(super) fn eax_is(&mut self, value: u32) -> Result<(), IcedError> {
-        let fail = self.fail;
-        code! { self.a => cmp(eax, value); jne(fail); }
+        self.register_is(eax, value)
+    }
+
+    /// Fails unless the register has that value.
+    pub(super) fn register_is(&mut self, register: AsmRegister32, value: u32) -> Result<(), IcedError> {
+        if !self.skips() {
+            let (fail, value) = (self.fail, self.wanted(value));
+            code! { self.a => cmp(register, value); jne(fail); }
+        }
         Ok(())
     }
 
@@ -255,8 +280,10 @@ impl Part {
         vector: u8,
         error: u32,
     ) -> Result<(), IcedError> {
-        let fail = self.fail;
-        self.a.jmp(fail)?;
+        if !self.skips() {
+            let fail = self.fail;
+            self.a.jmp(fail)?;
+        }
         self.set(expected.resume)?;
         self.a.mov(dword_ptr(at::RESUME), 0)?;
         self.word_is(at::VECTOR, u32::from(vector))?;

@@ -8,7 +8,8 @@ use super::sums;
 use super::tables::sel;
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    al, ax, bp, bx, byte_ptr, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebx, ecx, edx, es, esi, esp, fs, gs, si, sp, ss, word_ptr,
+    al, ax, bp, bx, byte_ptr, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebx, ecx, edx, es, esi, esp, fs, gs,
+    si, sp, ss, word_ptr,
 };
 
 /// From power-on to 32-bit code; answers the masks of flags that it wants in the ROM.
@@ -56,7 +57,9 @@ fn set_up(part: &mut Part) -> Result<(), IcedError> {
 
 /// 115200 baud, 8 bits, no interrupts.
 pub(super) fn serial(part: &mut Part) -> Result<(), IcedError> {
-    for (port, value) in [(0x3f9, 0), (0x3fb, 0x83), (0x3f8, 1), (0x3f9, 0), (0x3fb, 3), (0x3fa, 7), (0x3fc, 3)] {
+    for (port, value) in
+        [(0x3f9, 0), (0x3fb, 0x83), (0x3f8, 1), (0x3f9, 0), (0x3fb, 3), (0x3fa, 7), (0x3fc, 3)]
+    {
         code! { part.a => mov(dx, port); mov(al, value); out(dx, al); }
     }
     Ok(())
@@ -132,7 +135,9 @@ fn conditions(part: &mut Part) -> Result<(), IcedError> {
 fn loops(part: &mut Part) -> Result<(), IcedError> {
     let fail = part.fail;
     // (opcode with prefix, count, ZF while looping, iterations)
-    for (opcode, zero, iterations) in [(0xe2, false, 5), (0xe1, true, 5), (0xe1, false, 1), (0xe0, true, 1), (0xe0, false, 5)] {
+    for (opcode, zero, iterations) in
+        [(0xe2, false, 5), (0xe1, true, 5), (0xe1, false, 1), (0xe0, true, 1), (0xe0, false, 5)]
+    {
         part.check()?;
         code! { part.a => mov(ecx, 0x1_0005); xor(bx, bx); }
         let each = part.here()?;
@@ -157,7 +162,8 @@ fn loops(part: &mut Part) -> Result<(), IcedError> {
 /// A short branch whose opcode the assembler would choose otherwise.
 fn branch(part: &mut Part, opcode: &[u8], target: Mark) -> Result<(), IcedError> {
     let from = part.here()?;
-    let distance = part.address(target).wrapping_sub(part.address(from).wrapping_add(opcode.len() as u32 + 1));
+    let distance =
+        part.address(target).wrapping_sub(part.address(from).wrapping_add(opcode.len() as u32 + 1));
     part.raw(&[opcode, &[distance as u8]].concat())
 }
 

@@ -22,9 +22,14 @@ pub(super) fn stages(part: &mut Part) -> Result<(), IcedError> {
 fn loads(part: &mut Part) -> Result<(), IcedError> {
     part.stage(0x20, "32-bit protected mode: segment loads and limits")?;
     code! { part.a => xor(eax, eax); lldt(ax); }
-    for (selector, vector) in
-        [(sel::EXECUTE_ONLY, GP), (sel::ABSENT, NP), (sel::BEYOND, GP), (sel::TASK_B, GP), (sel::CALL_GATE, GP), (4, GP)]
-    {
+    for (selector, vector) in [
+        (sel::EXECUTE_ONLY, GP),
+        (sel::ABSENT, NP),
+        (sel::BEYOND, GP),
+        (sel::TASK_B, GP),
+        (sel::CALL_GATE, GP),
+        (4, GP),
+    ] {
         part.a.mov(eax, u32::from(selector))?;
         let expected = part.expect()?;
         part.a.mov(ds, ax)?;
@@ -53,7 +58,9 @@ fn loads(part: &mut Part) -> Result<(), IcedError> {
         part.raw(&[0x0f, 0x00, insn])?;
         part.raised(expected, vector, u32::from(selector))?;
     }
-    for (selector, vector) in [(sel::DATA32, GP), (sel::ABSENT_CODE, NP), (sel::USER_CODE32 & !3, GP), (0, GP)] {
+    for (selector, vector) in
+        [(sel::DATA32, GP), (sel::ABSENT_CODE, NP), (sel::USER_CODE32 & !3, GP), (0, GP)]
+    {
         let expected = part.expect()?;
         part.jump_far(selector, 0)?;
         part.raised(expected, vector, u32::from(selector))?;

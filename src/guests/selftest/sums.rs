@@ -33,8 +33,16 @@ pub(super) const VALUES: [u64; 14] = [
 const BEFORE: [u32; 2] = [2, 2 | ALL];
 
 /// Two-operand instructions: the opcode of `op r/m, r` less its low bit.
-const ARITHMETIC: [(&str, u8); 8] =
-    [("add", 0), ("or", 8), ("adc", 0x10), ("sbb", 0x18), ("and", 0x20), ("sub", 0x28), ("xor", 0x30), ("cmp", 0x38)];
+const ARITHMETIC: [(&str, u8); 8] = [
+    ("add", 0),
+    ("or", 8),
+    ("adc", 0x10),
+    ("sbb", 0x18),
+    ("and", 0x20),
+    ("sub", 0x28),
+    ("xor", 0x30),
+    ("cmp", 0x38),
+];
 /// Of one: opcode and /digit, for all widths but bytes, which are one less.
 const UNARY: [(&str, u8, u8); 4] = [("not", 0xf7, 2), ("neg", 0xf7, 3), ("inc", 0xff, 0), ("dec", 0xff, 1)];
 
@@ -161,9 +169,7 @@ fn pairs(
 
 /// Fails unless EBP is the sum.
 fn is_sum(part: &mut Part, sum: Sum) -> Result<(), IcedError> {
-    let fail = part.fail;
-    code! { part.a => cmp(ebp, sum.0); jne(fail); }
-    Ok(())
+    part.register_is(ebp, sum.0)
 }
 
 /// (E/R)AX and (E/R)CX from the values at ESI and EDI, no wider than `width`.
@@ -208,7 +214,8 @@ fn fold(part: &mut Part, _: Width, defined: u32) -> Result<(), IcedError> {
 
 /// Shifts and rotates by CL, all 256 counts of it. The masks of defined flags lie in the ROM's tables at FS.
 pub(super) fn shifts(part: &mut Part, tables: &mut Vec<u8>) -> Result<(), IcedError> {
-    let kinds = [Shift::Rol, Shift::Ror, Shift::Rcl, Shift::Rcr, Shift::Shl, Shift::Shr, Shift::Shl, Shift::Sar];
+    let kinds =
+        [Shift::Rol, Shift::Ror, Shift::Rcl, Shift::Rcr, Shift::Shl, Shift::Shr, Shift::Shl, Shift::Sar];
     for width in [Width(8), Width(16), Width(32)] {
         let (prefix, low) = prefix(16, width, false);
         for (digit, kind) in (0u8..).zip(kinds) {
@@ -224,7 +231,8 @@ pub(super) fn shifts(part: &mut Part, tables: &mut Vec<u8>) -> Result<(), IcedEr
             let insn = [&prefix[..], &[0x0f, opcode, 0xd0]].concat();
             counts(part, tables, &insn, width, |value, other, count, before| {
                 let masked = count & 31;
-                let (result, flags) = (masked <= width.0).then(|| double_shift(left, width, value, other, masked, before))?;
+                let (result, flags) =
+                    (masked <= width.0).then(|| double_shift(left, width, value, other, masked, before))?;
                 let overflow = if masked <= 1 { OF } else { 0 };
                 let half = if masked == 0 { AF } else { 0 };
                 Some((result, flags, CF | PF | ZF | SF | overflow | half))
@@ -306,7 +314,9 @@ pub(super) fn decimals(part: &mut Part) -> Result<(), IcedError> {
         })?;
     }
     for (opcode, subtract) in [(0x37, false), (0x3f, true)] {
-        accumulators(part, &[opcode], 0x1_0000, &[2, 2 | AF], AF | CF, |ax, flags| ascii(subtract, ax, flags))?;
+        accumulators(part, &[opcode], 0x1_0000, &[2, 2 | AF], AF | CF, |ax, flags| {
+            ascii(subtract, ax, flags)
+        })?;
     }
     let of = |al: u16| Width(8).of_result(u64::from(al));
     for base in [10u8, 16, 7, 255, 1] {
