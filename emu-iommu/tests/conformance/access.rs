@@ -70,7 +70,7 @@ rule!("10.2", a_qword_at_gcmd_commands_and_leaves_gsts, {
 });
 rule!("10.2", the_lower_half_of_ccmd_starts_nothing, {
     let mut unit = Unit::by_register();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.write32(CCMD, u64::from(DOMAIN));
     assert_eq!(unit.vtd.context_entries().count(), 1);
     unit.write32(CCMD + 4, 1 << 31 | 2 << 29);
@@ -78,7 +78,7 @@ rule!("10.2", the_lower_half_of_ccmd_starts_nothing, {
 });
 rule!("10.2", the_lower_half_of_iotlb_starts_nothing, {
     let mut unit = Unit::by_register();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.write32(IOTLB, 0xffff_ffff);
     assert_eq!(unit.vtd.iotlb_entries().count(), 1);
     unit.write32(IOTLB + 4, 1 << 31 | 1 << 28);

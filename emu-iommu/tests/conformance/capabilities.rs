@@ -19,8 +19,8 @@ rule!("10.4.2", nd_gives_domains_of_16_bits, {
     let far = unit.new_domain(0x8000 | DOMAIN, 4);
     let other = emu_core::Bdf::new(1, 0, 0);
     unit.attach(other, &far);
-    unit.map_in(far, PAGE, MOVED, 0, Rights::Rw);
-    assert_eq!((unit.get(PAGE), unit.dma(other, PAGE, false)), (Ok(FRAME), Ok(MOVED)));
+    unit.map_in(far, IOVA, MOVED, 0, Rights::Rw);
+    assert_eq!((unit.get(IOVA), unit.dma(other, IOVA, false)), (Ok(FRAME), Ok(MOVED)));
 });
 rule!("10.4.2", no_advanced_fault_log, assert_eq!(field(CAP, 3, 1, plain), 0));
 rule!("10.4.2", no_write_buffers_to_flush, assert_eq!(field(CAP, 4, 1, plain), 0));
@@ -33,14 +33,14 @@ rule!("10.4.2", sagaw_of_48_bits_has_3_and_4_levels, {
         let mut unit = Unit::translating();
         let domain = unit.new_domain(9, levels);
         unit.attach(NIC, &domain);
-        unit.map_in(domain, PAGE, MOVED, 0, Rights::Rw);
-        assert_eq!(unit.get(PAGE), Ok(MOVED), "{levels} levels");
+        unit.map_in(domain, IOVA, MOVED, 0, Rights::Rw);
+        assert_eq!(unit.get(IOVA), Ok(MOVED), "{levels} levels");
     }
 });
 rule!("10.4.2", sagaw_of_39_bits_has_3_levels_alone, {
     assert_eq!(field(CAP, 8, 5, |config| config.address_bits = 39), 0b10);
     let mut unit = Unit::translating_with(|config| config.address_bits = 39);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
 });
 rule!("10.4.2", sagaw_never_claims_2_levels, assert_eq!(field(CAP, 8, 5, plain) & 1, 0));
 rule!("10.4.2", mgaw_is_the_width_less_one, {

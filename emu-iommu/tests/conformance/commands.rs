@@ -36,23 +36,23 @@ rule!("10.4.4", ire_is_followed_by_ires, follows(IRE));
 rule!("10.4.4", cfi_is_followed_by_cfis, follows(CFI));
 rule!("10.4.4", te_off_lets_requests_through_as_they_are, {
     let mut unit = Unit::translating();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.command(QIE);
-    assert_eq!((unit.get(PAGE), unit.put(0x1234)), (Ok(PAGE), Ok(0x1234)));
+    assert_eq!((unit.get(IOVA), unit.put(0x1234)), (Ok(IOVA), Ok(0x1234)));
 });
 rule!("10.4.4", te_off_reads_no_tables, {
     let mut unit = Unit::translating();
     unit.command(QIE);
     unit.root(0, |_| 0);
-    assert_eq!((unit.get(PAGE), unit.vtd.stats().walk_reads), (Ok(PAGE), 0));
+    assert_eq!((unit.get(IOVA), unit.vtd.stats().walk_reads), (Ok(IOVA), 0));
 });
 rule!("10.4.4", te_off_and_on_keeps_what_is_cached, {
     let mut unit = Unit::translating();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.entry(0, |_| MOVED | 3);
     unit.command(QIE);
     unit.command(QIE | TE);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
 });
 rule!("10.4.4", srtp_sets_rtps_for_good, {
     let mut unit = Unit::new();
@@ -65,25 +65,25 @@ rule!("10.4.6", root_table_pointer_is_latched_only_by_srtp, {
     let mut unit = Unit::translating();
     let empty = elsewhere(&mut unit);
     unit.write(RTADDR, empty);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.command(TE | QIE | SRTP);
     unit.submit(&[CONTEXT_GLOBAL, IOTLB_GLOBAL]);
-    assert_eq!(unit.get(PAGE), Err(1));
+    assert_eq!(unit.get(IOVA), Err(1));
 });
 rule!("10.4.4", srtp_may_be_given_again_while_translating, {
     let mut unit = Unit::translating();
     unit.command(TE | QIE | SRTP);
-    assert_eq!((unit.status(), unit.get(PAGE)), (TE | QIE | SRTP, Ok(FRAME)));
+    assert_eq!((unit.status(), unit.get(IOVA)), (TE | QIE | SRTP, Ok(FRAME)));
 });
 rule!("10.4.4", srtp_leaves_the_caches_to_software, {
     // CAP.ESRTPS is clear: no invalidation is implied.
     let mut unit = Unit::translating();
     assert_eq!(unit.read(CAP) >> 63, 0);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     let empty = elsewhere(&mut unit);
     unit.write(RTADDR, empty);
     unit.command(TE | QIE | SRTP);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
 });
 rule!("10.4.4", sirtp_sets_irtps_for_good, {
     let mut unit = Unit::new();
@@ -116,7 +116,7 @@ rule!("10.4.4", commands_may_come_together_with_what_stays_on, {
     let mut unit = Unit::remapping();
     unit.command(TE | QIE | IRE | SRTP | SIRTP);
     assert_eq!(unit.status(), TE | QIE | IRE | SRTP | SIRTP);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
 });
 rule!("10.4.4", wbf_does_nothing_without_rwbf, ignored(1 << 27));
 rule!("10.4.4", sfl_does_nothing_without_afl, ignored(1 << 29));

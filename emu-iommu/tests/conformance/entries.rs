@@ -11,7 +11,7 @@ fn request(change: impl Fn(&mut IommuConfig), spoil: impl Fn(&mut Unit), expecte
     for write in [false, true] {
         let mut unit = Unit::translating_with(&change);
         spoil(&mut unit);
-        assert_eq!(unit.dma(NIC, PAGE + 0x123, write), expected.map(|gpa| gpa + 0x123), "write: {write}");
+        assert_eq!(unit.dma(NIC, IOVA + 0x123, write), expected.map(|gpa| gpa + 0x123), "write: {write}");
         let reasons: Vec<u8> = expected.err().into_iter().collect();
         assert_eq!(unit.reasons(), reasons, "what is recorded");
     }
@@ -45,10 +45,10 @@ fn large(level: u8, bits: RangeInclusive<u32>, reserved: bool) {
     let size = 1 << (12 + 9 * level);
     for bit in bits {
         let spoil = |unit: &mut Unit| {
-            unit.map_large(PAGE & !(size - 1), size, level);
+            unit.map_large(IOVA & !(size - 1), size, level);
             unit.entry(level, |entry| entry | 1 << bit);
         };
-        let expected = if reserved { Err(0xc) } else { Ok(size + (PAGE & (size - 1))) };
+        let expected = if reserved { Err(0xc) } else { Ok(size + (IOVA & (size - 1))) };
         request(plain, spoil, expected);
     }
 }
@@ -98,14 +98,14 @@ rule!("9.3", translation_type_1_needs_device_tlbs, {
     request(plain, |unit| unit.context(0, |entry| entry | 1 << 2), Err(3));
 });
 rule!("9.3", translation_type_2_passes_addresses_through, {
-    request(plain, |unit| unit.context(0, |entry| entry | 2 << 2), Ok(PAGE));
+    request(plain, |unit| unit.context(0, |entry| entry | 2 << 2), Ok(IOVA));
 });
 rule!("9.3", translation_type_2_needs_pt, {
     let without = |config: &mut IommuConfig| config.pass_through = false;
     request(without, |unit| unit.context(0, |entry| entry | 2 << 2), Err(3));
 });
 rule!("9.3", pass_through_ignores_the_pointer, {
-    request(plain, |unit| unit.context(0, |entry| entry & 0xfff | u64::MAX << 12 | 2 << 2), Ok(PAGE));
+    request(plain, |unit| unit.context(0, |entry| entry & 0xfff | u64::MAX << 12 | 2 << 2), Ok(IOVA));
 });
 rule!("9.3", pass_through_still_checks_reserved_bits, {
     request(plain, |unit| unit.context(0, |entry| entry | 2 << 2 | 1 << 4), Err(0xb));
@@ -118,13 +118,13 @@ rule!("9.3", address_width_1_is_3_levels, {
     let domain = unit.new_domain(2, 3);
     assert_eq!(domain.context()[1] & 7, 1);
     unit.attach(NIC, &domain);
-    unit.map_in(domain, PAGE, FRAME, 0, Rights::Rw);
-    assert_eq!((unit.get(PAGE), unit.vtd.stats().walk_reads), (Ok(FRAME), 2 + 3));
+    unit.map_in(domain, IOVA, FRAME, 0, Rights::Rw);
+    assert_eq!((unit.get(IOVA), unit.vtd.stats().walk_reads), (Ok(FRAME), 2 + 3));
 });
 rule!("9.3", address_width_2_is_4_levels, {
     let mut unit = Unit::translating();
     assert_eq!(unit.domain.context()[1] & 7, 2);
-    assert_eq!((unit.get(PAGE), unit.vtd.stats().walk_reads), (Ok(FRAME), 2 + 4));
+    assert_eq!((unit.get(IOVA), unit.vtd.stats().walk_reads), (Ok(FRAME), 2 + 4));
 });
 rule!("9.3", address_width_2_is_not_supported_by_39_bits, {
     let narrow = |config: &mut IommuConfig| config.address_bits = 39;
@@ -141,14 +141,14 @@ rule!("9.8", paging_entry_with_neither_r_nor_w_is_not_present, {
         for (write, reason) in [(false, 6), (true, 5)] {
             let mut unit = Unit::translating();
             unit.entry(level, |entry| entry & !3);
-            assert_eq!(unit.dma(NIC, PAGE, write), Err(reason), "level {level}");
+            assert_eq!(unit.dma(NIC, IOVA, write), Err(reason), "level {level}");
         }
     }
 });
 rule!("9.8", paging_entry_not_present_is_not_checked_further, {
     let mut unit = Unit::translating();
     unit.entry(0, |_| u64::MAX & !3);
-    assert_eq!(unit.get(PAGE), Err(6));
+    assert_eq!(unit.get(IOVA), Err(6));
 });
 rule!("9.8", sl_pte_bits_6_to_2_are_ignored, paging(0, 2..=6, GOOD));
 rule!("9.8", sl_pte_bits_10_to_8_are_ignored, paging(0, 8..=10, GOOD));
@@ -216,6 +216,6 @@ rule!("9.8", page_size_is_reserved_without_superpages, {
     let without = |config: &mut IommuConfig| config.superpages = false;
     for level in [1, 2] {
         let size = 1 << (12 + 9 * level);
-        request(without, |unit| unit.map_large(PAGE & !(size - 1), size, level), Err(0xc));
+        request(without, |unit| unit.map_large(IOVA & !(size - 1), size, level), Err(0xc));
     }
 });

@@ -30,7 +30,7 @@ fn loud(spoil: impl Fn(&mut Unit), reason: u8) {
     let mut unit = Unit::translating();
     unit.context(0, |entry| entry | 1 << 1);
     spoil(&mut unit);
-    assert_eq!((unit.get(PAGE), unit.reasons()), (Err(reason), vec![reason]));
+    assert_eq!((unit.get(IOVA), unit.reasons()), (Err(reason), vec![reason]));
 }
 
 rule!("9.9", a_record_holds_the_source, {
@@ -40,8 +40,8 @@ rule!("9.9", a_record_holds_the_source, {
 });
 rule!("9.9", a_record_holds_the_page_of_the_address, {
     let mut unit = Unit::translating();
-    assert_eq!(unit.get(PAGE + 0x5fff), Err(6));
-    assert_eq!(unit.faults()[0].info, PAGE + 0x5000);
+    assert_eq!(unit.get(IOVA + 0x5fff), Err(6));
+    assert_eq!(unit.faults()[0].info, IOVA + 0x5000);
 });
 rule!("9.9", a_record_holds_all_64_bits_of_the_page, {
     let mut unit = Unit::translating();
@@ -51,13 +51,13 @@ rule!("9.9", a_record_holds_all_64_bits_of_the_page, {
 rule!("9.9", a_record_holds_the_reason, {
     let mut unit = Unit::translating();
     unit.context(0, |entry| entry | 3 << 2);
-    assert_eq!(unit.get(PAGE), Err(3));
+    assert_eq!(unit.get(IOVA), Err(3));
     assert_eq!(unit.record(0)[1] >> 32 & 0xff, 3);
 });
 rule!("9.9", a_record_tells_reads_from_writes, {
     let mut unit = Unit::translating();
     unit.entry(0, |_| 0);
-    assert_eq!((unit.get(PAGE), unit.put(PAGE)), (Err(6), Err(5)));
+    assert_eq!((unit.get(IOVA), unit.put(IOVA)), (Err(6), Err(5)));
     let reads: Vec<bool> = unit.faults().iter().map(|fault| fault.read).collect();
     assert_eq!(reads, [true, false]);
 });
@@ -219,35 +219,35 @@ rule!("10.4.14", clearing_a_record_leaves_the_others, {
 });
 
 rule!("7.1", fpd_silences_an_absent_context, {
-    silent(|unit| unit.context(0, |entry| entry & !1), PAGE, 2);
+    silent(|unit| unit.context(0, |entry| entry & !1), IOVA, 2);
 });
 rule!("7.1", fpd_silences_an_invalid_context, {
-    silent(|unit| unit.context(0, |entry| entry | 3 << 2), PAGE, 3);
+    silent(|unit| unit.context(0, |entry| entry | 3 << 2), IOVA, 3);
 });
 rule!("7.1", fpd_silences_reserved_bits_of_a_context, {
-    silent(|unit| unit.context(0, |entry| entry | 1 << 4), PAGE, 0xb);
+    silent(|unit| unit.context(0, |entry| entry | 1 << 4), IOVA, 0xb);
 });
 rule!("7.1", fpd_silences_an_address_too_wide, silent(|_| {}, 1 << 50, 4));
-rule!("7.1", fpd_silences_a_refused_read, silent(|_| {}, PAGE + 0x1000, 6));
+rule!("7.1", fpd_silences_a_refused_read, silent(|_| {}, IOVA + 0x1000, 6));
 rule!("7.1", fpd_silences_a_refused_write, {
     let mut unit = Unit::translating();
     unit.context(0, |entry| entry | 1 << 1);
     unit.entry(0, |entry| entry & !2);
-    assert_eq!((unit.put(PAGE), unit.conditions()), (Err(5), 0));
+    assert_eq!((unit.put(IOVA), unit.conditions()), (Err(5), 0));
 });
 rule!("7.1", fpd_silences_an_unreadable_table, {
-    silent(|unit| unit.entry(1, |_| NOWHERE | 3), PAGE, 7);
+    silent(|unit| unit.entry(1, |_| NOWHERE | 3), IOVA, 7);
 });
 rule!("7.1", fpd_silences_reserved_bits_of_a_page, {
-    silent(|unit| unit.entry(0, |entry| entry | 1 << 62), PAGE, 0xc);
+    silent(|unit| unit.entry(0, |entry| entry | 1 << 62), IOVA, 0xc);
 });
 rule!("7.1", fpd_silences_a_page_in_the_interrupt_range, {
-    silent(|unit| unit.entry(0, |_| 0xfee0_0003), PAGE, 0xe);
+    silent(|unit| unit.entry(0, |_| 0xfee0_0003), IOVA, 0xe);
 });
 rule!("7.1", fpd_is_as_cached_as_its_entry, {
     let mut unit = Unit::translating();
     unit.context(0, |entry| entry | 1 << 1);
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.context(0, |entry| entry & !2);
     assert_eq!((unit.get(0), unit.conditions()), (Err(6), 0));
     unit.submit(&[CONTEXT_GLOBAL]);
@@ -259,7 +259,7 @@ rule!("7.1", fpd_does_not_silence_an_unreadable_context, loud(|unit| unit.root(0
 rule!("7.1", a_refused_request_moves_nothing_into_the_iotlb, {
     let mut unit = Unit::translating();
     unit.entry(0, |entry| entry & !2);
-    assert_eq!(unit.put(PAGE), Err(5));
+    assert_eq!(unit.put(IOVA), Err(5));
     assert_eq!(unit.vtd.iotlb_entries().count(), 0);
 });
 
@@ -278,7 +278,7 @@ rule!("7.1", fpd_silences_reserved_bits_of_an_interrupt_entry, {
 rule!("7.1", fpd_silences_a_wrong_source, silent_interrupt([irte(0x31, 1)[0], 1 << 18 | 0xffff]));
 rule!("7.1", a_large_page_s_faults_name_the_page_that_was_asked_for, {
     let mut unit = Unit::translating();
-    let first = PAGE & !0x1f_ffff;
+    let first = IOVA & !0x1f_ffff;
     unit.map_in(unit.domain, first, 0x40_0000, 1, Rights::R);
     assert_eq!(unit.put(first + 0x12_3456), Err(5));
     assert_eq!(unit.faults()[0].info, first + 0x12_3000);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The sections that rules are named by, in the specification's order.
-const SECTIONS: [(&str, &str); 60] = [
+const SECTIONS: [(&str, &str); 64] = [
     ("3.4.1", "Source identifier"),
     ("3.4.2", "Legacy mode address translation"),
     ("3.7", "Second-level translation"),
@@ -55,7 +55,11 @@ const SECTIONS: [(&str, &str); 60] = [
     ("10.4.13", "Fault event upper address"),
     ("10.4.14", "Fault recording"),
     ("10.4.15", "Advanced fault log"),
-    ("10.4.16", "Protected memory"),
+    ("10.4.16", "Protected memory enable"),
+    ("10.4.17", "Protected low memory base"),
+    ("10.4.18", "Protected low memory limit"),
+    ("10.4.19", "Protected high memory base"),
+    ("10.4.20", "Protected high memory limit"),
     ("10.4.21", "Invalidation queue head"),
     ("10.4.22", "Invalidation queue tail"),
     ("10.4.23", "Invalidation queue address"),

@@ -156,7 +156,7 @@ rule!("6.5.2.8", a_wait_may_write_and_interrupt, {
 });
 rule!("6.5.2.8", a_wait_writes_when_all_before_it_is_done, {
     let mut unit = Unit::translating();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.submit(&[IOTLB_GLOBAL, wait(1)]);
     assert_eq!((unit.waited(), unit.vtd.iotlb_entries().count()), (1, 0));
 });
@@ -210,7 +210,7 @@ rule!("6.5.2.1", context_descriptor_reserved_bits_are_checked, {
     reserved(CONTEXT_GLOBAL, &[(0, 6..=8), (0, 12..=15), (0, 50..=63), (1, 0..=63)]);
 });
 rule!("6.5.2.3", iotlb_descriptor_reserved_bits_are_checked, {
-    reserved(iotlb_pages(DOMAIN, PAGE, 0), &[(0, 8..=8), (0, 12..=15), (0, 32..=63), (1, 7..=11)]);
+    reserved(iotlb_pages(DOMAIN, IOVA, 0), &[(0, 8..=8), (0, 12..=15), (0, 32..=63), (1, 7..=11)]);
 });
 rule!("6.5.2.7", iec_descriptor_reserved_bits_are_checked, {
     reserved(IEC_GLOBAL, &[(0, 5..=8), (0, 12..=26), (0, 48..=63), (1, 0..=63)]);
@@ -267,7 +267,7 @@ rule!("6.5.2.10", an_error_is_a_fault_event, {
 });
 rule!("6.5.2.10", errors_do_not_stop_translation, {
     let mut unit = stopped();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
 });
 rule!("10.4.29", the_error_is_told_until_it_is_cleared, {
     let mut unit = stopped();

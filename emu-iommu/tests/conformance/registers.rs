@@ -97,28 +97,28 @@ rule!("10.4.8.1", iotlb_command_actual_granularity_is_read_only, {
 rule!("10.4.8.1", iotlb_command_lies_8_bytes_after_iro, {
     let mut unit = Unit::by_register();
     let iro = (unit.read(ECAP) >> 8 & 0x3ff) * 16;
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
     unit.try_write(iro + 8, Width::B8, 1 << 63 | 1 << 60).unwrap();
     assert_eq!(unit.vtd.iotlb_entries().count(), 0);
 });
 rule!("10.4.8.2", invalidate_address_lies_at_iro, {
     let mut unit = Unit::by_register();
     let iro = (unit.read(ECAP) >> 8 & 0x3ff) * 16;
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
-    unit.try_write(iro, Width::B8, PAGE).unwrap();
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
+    unit.try_write(iro, Width::B8, IOVA).unwrap();
     unit.write(IOTLB, 1 << 63 | 3 << 60 | u64::from(DOMAIN) << 32);
     assert_eq!(unit.vtd.iotlb_entries().count(), 0);
 });
 rule!("10.4.8.2", invalidate_address_is_write_only, {
     let mut unit = Unit::new();
-    unit.write(IVA, PAGE | 3);
+    unit.write(IVA, IOVA | 3);
     assert_eq!(unit.read(IVA), 0);
 });
 rule!("10.4.8.2", invalidate_address_can_be_written_in_halves, {
     let mut unit = Unit::by_register();
-    assert_eq!(unit.get(PAGE), Ok(FRAME));
-    unit.write32(IVA + 4, PAGE >> 32);
-    unit.write32(IVA, PAGE & 0xffff_ffff);
+    assert_eq!(unit.get(IOVA), Ok(FRAME));
+    unit.write32(IVA + 4, IOVA >> 32);
+    unit.write32(IVA, IOVA & 0xffff_ffff);
     unit.write(IOTLB, 1 << 63 | 3 << 60 | u64::from(DOMAIN) << 32);
     assert_eq!(unit.vtd.iotlb_entries().count(), 0);
 });

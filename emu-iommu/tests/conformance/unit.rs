@@ -10,51 +10,51 @@ use emu_iommu::testing::{Domain, Rights, VtdTables};
 use emu_iommu::{IommuConfig, Vtd};
 
 /// The device whose requests are looked at.
-pub const NIC: Bdf = Bdf::new(0, 3, 0);
+pub(crate) const NIC: Bdf = Bdf::new(0, 3, 0);
 /// The invalidation queue, a page: 256 descriptors.
-pub const QUEUE: Gpa = Gpa(0x8000);
+pub(crate) const QUEUE: Gpa = Gpa(0x8000);
 /// Where wait descriptors write.
-pub const STATUS: Gpa = Gpa(0x9000);
+pub(crate) const STATUS: Gpa = Gpa(0x9000);
 /// Beyond all memory, yet within 39 bits.
-pub const NOWHERE: u64 = 0x40_0000_0000;
+pub(crate) const NOWHERE: u64 = 0x40_0000_0000;
 /// The page that [`Unit::translating`] maps; its index differs from level to level.
-pub const PAGE: u64 = 0x23_4567_8000;
+pub(crate) const IOVA: u64 = 0x23_4567_8000;
 /// Where it lies.
-pub const FRAME: u64 = 0x5000;
+pub(crate) const FRAME: u64 = 0x5000;
 /// Another frame, for what changes behind the unit's back.
-pub const MOVED: u64 = 0x6000;
+pub(crate) const MOVED: u64 = 0x6000;
 /// The domain of [`NIC`].
-pub const DOMAIN: u16 = 1;
+pub(crate) const DOMAIN: u16 = 1;
 
 /// A fault record, taken apart (9.9, 10.4.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub source: Bdf,
-    pub reason: u8,
-    pub info: u64,
-    pub read: bool,
+pub(crate) struct Fault {
+    pub(crate) source: Bdf,
+    pub(crate) reason: u8,
+    pub(crate) info: u64,
+    pub(crate) read: bool,
 }
 
 /// The unit and the little machine around it.
-pub struct Unit {
-    pub fabric: FakeFabric,
-    pub mem: PhysMem,
-    pub vtd: Vtd,
-    pub tables: VtdTables,
-    pub domain: Domain,
+pub(crate) struct Unit {
+    pub(crate) fabric: FakeFabric,
+    pub(crate) mem: PhysMem,
+    pub(crate) vtd: Vtd,
+    pub(crate) tables: VtdTables,
+    pub(crate) domain: Domain,
     irt: Gpa,
 }
 
 /// The configuration that most rules are tried on: every capability of legacy mode.
-pub fn config(change: impl FnOnce(&mut IommuConfig)) -> IommuConfig {
+pub(crate) fn config(change: impl FnOnce(&mut IommuConfig)) -> IommuConfig {
     let mut config = IommuConfig::default();
     change(&mut config);
     config
 }
 
 impl Unit {
-    /// After reset; tables lie ready in memory: [`NIC`] in [`DOMAIN`], [`PAGE`] at [`FRAME`].
-    pub fn with(change: impl FnOnce(&mut IommuConfig)) -> Self {
+    /// After reset; tables lie ready in memory: [`NIC`] in [`DOMAIN`], [`IOVA`] at [`FRAME`].
+    pub(crate) fn with(change: impl FnOnce(&mut IommuConfig)) -> Self {
         let config = config(change);
         let mut mem = PhysMem::new(16 << 20).unwrap();
         let mut tables = VtdTables::new(&mut mem, Gpa(0x10_0000)).unwrap();
@@ -64,16 +64,16 @@ impl Unit {
         let vtd = Vtd::new(config).unwrap();
         let mut unit = Self { fabric: FakeFabric::new(0), mem, vtd, tables, domain, irt };
         unit.attach(NIC, &domain);
-        unit.map(PAGE, FRAME, Rights::Rw);
+        unit.map(IOVA, FRAME, Rights::Rw);
         unit
     }
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
     /// With the queue, if there is one, and translation on.
-    pub fn translating_with(change: impl FnOnce(&mut IommuConfig)) -> Self {
+    pub(crate) fn translating_with(change: impl FnOnce(&mut IommuConfig)) -> Self {
         let mut unit = Self::with(change);
         let queue = if unit.vtd.config().queued_invalidation { QIE } else { 0 };
         unit.write(IQA, QUEUE.0);
@@ -83,17 +83,17 @@ impl Unit {
         unit
     }
 
-    pub fn translating() -> Self {
+    pub(crate) fn translating() -> Self {
         Self::translating_with(|_| {})
     }
 
     /// Without a queue: invalidation is by register.
-    pub fn by_register() -> Self {
+    pub(crate) fn by_register() -> Self {
         Self::translating_with(without_queue)
     }
 
     /// With interrupts remapped by a table of 256 entries; `irta` are further bits of IRTA.
-    pub fn remapping_with(irta: u64, change: impl FnOnce(&mut IommuConfig)) -> Self {
+    pub(crate) fn remapping_with(irta: u64, change: impl FnOnce(&mut IommuConfig)) -> Self {
         let mut unit = Self::translating_with(change);
         unit.write(IRTA, unit.irt.0 | 7 | irta);
         unit.command(TE | QIE | SIRTP);
@@ -101,93 +101,93 @@ impl Unit {
         unit
     }
 
-    pub fn remapping() -> Self {
+    pub(crate) fn remapping() -> Self {
         Self::remapping_with(0, |_| {})
     }
 
     /// The interrupt remap table that lies ready, of 256 entries.
-    pub fn interrupt_table(&self) -> Gpa {
+    pub(crate) fn interrupt_table(&self) -> Gpa {
         self.irt
     }
 
     // Registers.
 
-    pub fn try_read(&mut self, offset: u64, width: Width) -> Result<u64, IoError> {
+    pub(crate) fn try_read(&mut self, offset: u64, width: Width) -> Result<u64, IoError> {
         self.vtd.read(&mut self.fabric.env(), &mut self.mem, offset, width)
     }
 
-    pub fn try_write(&mut self, offset: u64, width: Width, value: u64) -> Result<(), IoError> {
+    pub(crate) fn try_write(&mut self, offset: u64, width: Width, value: u64) -> Result<(), IoError> {
         self.vtd.write(&mut self.fabric.env(), &mut self.mem, offset, width, value)
     }
 
     /// At the register's own width.
-    pub fn read(&mut self, offset: u64) -> u64 {
+    pub(crate) fn read(&mut self, offset: u64) -> u64 {
         self.try_read(offset, natural(offset)).unwrap()
     }
 
     /// At the register's own width.
-    pub fn write(&mut self, offset: u64, value: u64) {
+    pub(crate) fn write(&mut self, offset: u64, value: u64) {
         self.try_write(offset, natural(offset), value).unwrap();
     }
 
-    pub fn read32(&mut self, offset: u64) -> u64 {
+    pub(crate) fn read32(&mut self, offset: u64) -> u64 {
         self.try_read(offset, Width::B4).unwrap()
     }
 
-    pub fn write32(&mut self, offset: u64, value: u64) {
+    pub(crate) fn write32(&mut self, offset: u64, value: u64) {
         self.try_write(offset, Width::B4, value).unwrap();
     }
 
-    pub fn command(&mut self, bits: u32) {
+    pub(crate) fn command(&mut self, bits: u32) {
         self.write(GCMD, bits.into());
     }
 
-    pub fn status(&mut self) -> u32 {
+    pub(crate) fn status(&mut self) -> u32 {
         self.read(GSTS) as u32
     }
 
     // Tables.
 
-    pub fn attach(&mut self, bdf: Bdf, domain: &Domain) {
+    pub(crate) fn attach(&mut self, bdf: Bdf, domain: &Domain) {
         self.tables.context(&mut self.mem, bdf, domain.context()).unwrap();
     }
 
-    pub fn new_domain(&mut self, id: u16, levels: u8) -> Domain {
+    pub(crate) fn new_domain(&mut self, id: u16, levels: u8) -> Domain {
         self.tables.domain(&mut self.mem, id, levels).unwrap()
     }
 
-    pub fn map(&mut self, iova: u64, gpa: u64, rights: Rights) {
+    pub(crate) fn map(&mut self, iova: u64, gpa: u64, rights: Rights) {
         self.map_in(self.domain, iova, gpa, 0, rights);
     }
 
     /// At level 0 4 KiB, 1 2 MiB, 2 1 GiB.
-    pub fn map_in(&mut self, domain: Domain, iova: u64, gpa: u64, level: u8, rights: Rights) {
+    pub(crate) fn map_in(&mut self, domain: Domain, iova: u64, gpa: u64, level: u8, rights: Rights) {
         self.tables.map(&mut self.mem, &domain, Iova(iova), Gpa(gpa), level, rights).unwrap();
     }
 
     /// Replaces the page's mapping at level 0 by a larger one of `level`.
-    pub fn map_large(&mut self, iova: u64, gpa: u64, level: u8) {
+    pub(crate) fn map_large(&mut self, iova: u64, gpa: u64, level: u8) {
         self.map_in(self.domain, iova, gpa, level, Rights::Rw);
     }
 
     /// Changes half of the root entry of [`NIC`].
-    pub fn root(&mut self, half: u64, change: impl FnOnce(u64) -> u64) {
+    pub(crate) fn root(&mut self, half: u64, change: impl FnOnce(u64) -> u64) {
         self.change(self.tables.root().plus(u64::from(NIC.bus()) * 16 + half * 8), change);
     }
 
     /// Changes half of the context entry of [`NIC`].
-    pub fn context(&mut self, half: u64, change: impl FnOnce(u64) -> u64) {
+    pub(crate) fn context(&mut self, half: u64, change: impl FnOnce(u64) -> u64) {
         let entry = self.tables.context_gpa(&mut self.mem, NIC).unwrap();
         self.change(entry.plus(half * 8), change);
     }
 
-    /// Changes the paging entry of [`PAGE`] at `level`.
-    pub fn entry(&mut self, level: u8, change: impl FnOnce(u64) -> u64) {
-        let entry = self.tables.entry_gpa(&mut self.mem, &self.domain, Iova(PAGE), level).unwrap();
+    /// Changes the paging entry of [`IOVA`] at `level`.
+    pub(crate) fn entry(&mut self, level: u8, change: impl FnOnce(u64) -> u64) {
+        let entry = self.tables.entry_gpa(&mut self.mem, &self.domain, Iova(IOVA), level).unwrap();
         self.change(entry, change);
     }
 
-    pub fn irte(&mut self, index: u64, [low, high]: [u64; 2]) {
+    pub(crate) fn irte(&mut self, index: u64, [low, high]: [u64; 2]) {
         self.mem.write_u64(self.irt.plus(index * 16), low).unwrap();
         self.mem.write_u64(self.irt.plus(index * 16 + 8), high).unwrap();
     }
@@ -200,7 +200,7 @@ impl Unit {
     // Requests.
 
     /// Where the byte at `iova` is, or the fault reason.
-    pub fn dma(&mut self, bdf: Bdf, iova: u64, write: bool) -> Result<u64, u8> {
+    pub(crate) fn dma(&mut self, bdf: Bdf, iova: u64, write: bool) -> Result<u64, u8> {
         match self.vtd.translate(&mut self.fabric.env(), &mut self.mem, bdf, Iova(iova), write) {
             Ok(found) => Ok(found.gpa.0),
             Err(DmaFault::Remapping(reason)) => Err(reason),
@@ -208,16 +208,16 @@ impl Unit {
         }
     }
 
-    pub fn get(&mut self, iova: u64) -> Result<u64, u8> {
+    pub(crate) fn get(&mut self, iova: u64) -> Result<u64, u8> {
         self.dma(NIC, iova, false)
     }
 
-    pub fn put(&mut self, iova: u64) -> Result<u64, u8> {
+    pub(crate) fn put(&mut self, iova: u64) -> Result<u64, u8> {
         self.dma(NIC, iova, true)
     }
 
     /// What local APICs are told, or the reasons that were recorded meanwhile.
-    pub fn interrupt(&mut self, source: Bdf, msi: Msi) -> Result<Interrupt, Vec<u8>> {
+    pub(crate) fn interrupt(&mut self, source: Bdf, msi: Msi) -> Result<Interrupt, Vec<u8>> {
         let found = self.vtd.remap(&mut self.fabric.env(), &mut self.mem, source, msi);
         found.map(|(interrupt, _)| interrupt).ok_or_else(|| self.reasons())
     }
@@ -225,7 +225,7 @@ impl Unit {
     // Queue.
 
     /// Puts descriptors into the queue, from its tail on, and moves the tail.
-    pub fn submit(&mut self, descriptors: &[[u64; 2]]) {
+    pub(crate) fn submit(&mut self, descriptors: &[[u64; 2]]) {
         let mut tail = self.read(IQT);
         for descriptor in descriptors {
             self.place(tail, *descriptor);
@@ -235,34 +235,34 @@ impl Unit {
     }
 
     /// Puts a descriptor at a byte offset of the queue.
-    pub fn place(&mut self, at: u64, [low, high]: [u64; 2]) {
+    pub(crate) fn place(&mut self, at: u64, [low, high]: [u64; 2]) {
         self.mem.write_u64(QUEUE.plus(at), low).unwrap();
         self.mem.write_u64(QUEUE.plus(at + 8), high).unwrap();
     }
 
     /// The dword that wait descriptors write.
-    pub fn waited(&mut self) -> u32 {
+    pub(crate) fn waited(&mut self) -> u32 {
         self.mem.read_u32(STATUS).unwrap()
     }
 
     // Faults and events.
 
     /// The low byte of FSTS: the conditions.
-    pub fn conditions(&mut self) -> u32 {
+    pub(crate) fn conditions(&mut self) -> u32 {
         self.read(FSTS) as u32 & 0xff
     }
 
-    pub fn record(&mut self, index: u64) -> [u64; 2] {
+    pub(crate) fn record(&mut self, index: u64) -> [u64; 2] {
         let at = FRCD + 16 * index;
         [at, at + 8].map(|at| self.try_read(at, Width::B8).unwrap())
     }
 
-    pub fn clear_record(&mut self, index: u64) {
+    pub(crate) fn clear_record(&mut self, index: u64) {
         self.write32(FRCD + 16 * index + 12, 1 << 31);
     }
 
     /// Pending fault records, oldest first, as a driver's handler reads and clears them.
-    pub fn faults(&mut self) -> Vec<Fault> {
+    pub(crate) fn faults(&mut self) -> Vec<Fault> {
         let count = u64::from(self.vtd.config().fault_records);
         let first = self.read(FSTS) >> 8 & 0xff;
         let mut faults = Vec::new();
@@ -278,12 +278,12 @@ impl Unit {
         faults
     }
 
-    pub fn reasons(&mut self) -> Vec<u8> {
+    pub(crate) fn reasons(&mut self) -> Vec<u8> {
         self.faults().into_iter().map(|fault| fault.reason).collect()
     }
 
     /// The unit's own messages, since they were last asked for.
-    pub fn messages(&mut self) -> Vec<Interrupt> {
+    pub(crate) fn messages(&mut self) -> Vec<Interrupt> {
         let interrupt = |signal| match signal {
             Signal::Interrupt(interrupt) => interrupt,
             other => panic!("{other:?}"),
@@ -298,49 +298,49 @@ fn natural(offset: u64) -> Width {
 }
 
 /// Invalidation by register alone, and what needs the queue goes with it.
-pub fn without_queue(config: &mut IommuConfig) {
+pub(crate) fn without_queue(config: &mut IommuConfig) {
     config.queued_invalidation = false;
     config.interrupt_remapping = false;
     config.eim = false;
 }
 
 /// Caching mode.
-pub fn caching(config: &mut IommuConfig) {
+pub(crate) fn caching(config: &mut IommuConfig) {
     config.caching_mode = true;
 }
 
 // Descriptors (6.5.2).
 
-pub const CONTEXT_GLOBAL: [u64; 2] = [0x11, 0];
-pub const IOTLB_GLOBAL: [u64; 2] = [0x12, 0];
-pub const IEC_GLOBAL: [u64; 2] = [0x04, 0];
+pub(crate) const CONTEXT_GLOBAL: [u64; 2] = [0x11, 0];
+pub(crate) const IOTLB_GLOBAL: [u64; 2] = [0x12, 0];
+pub(crate) const IEC_GLOBAL: [u64; 2] = [0x04, 0];
 
-pub const fn context_domain(domain: u16) -> [u64; 2] {
+pub(crate) const fn context_domain(domain: u16) -> [u64; 2] {
     [(domain as u64) << 16 | 2 << 4 | 1, 0]
 }
 
-pub const fn context_device(domain: u16, source: Bdf, mask: u64) -> [u64; 2] {
+pub(crate) const fn context_device(domain: u16, source: Bdf, mask: u64) -> [u64; 2] {
     [mask << 48 | (source.0 as u64) << 32 | (domain as u64) << 16 | 3 << 4 | 1, 0]
 }
 
-pub const fn iotlb_domain(domain: u16) -> [u64; 2] {
+pub(crate) const fn iotlb_domain(domain: u16) -> [u64; 2] {
     [(domain as u64) << 16 | 2 << 4 | 2, 0]
 }
 
 /// The `1 << mask` pages around `iova`.
-pub const fn iotlb_pages(domain: u16, iova: u64, mask: u64) -> [u64; 2] {
+pub(crate) const fn iotlb_pages(domain: u16, iova: u64, mask: u64) -> [u64; 2] {
     [(domain as u64) << 16 | 3 << 4 | 2, iova | mask]
 }
 
 /// The `1 << mask` entries around `index`.
-pub const fn iec_index(index: u64, mask: u64) -> [u64; 2] {
+pub(crate) const fn iec_index(index: u64, mask: u64) -> [u64; 2] {
     [index << 32 | mask << 27 | 1 << 4 | 4, 0]
 }
 
 /// Writes `data` to [`STATUS`] when all before it is done.
-pub const fn wait(data: u32) -> [u64; 2] {
+pub(crate) const fn wait(data: u32) -> [u64; 2] {
     [(data as u64) << 32 | 1 << 5 | 5, STATUS.0]
 }
 
 /// Raises the completion event when all before it is done.
-pub const WAIT_INTERRUPT: [u64; 2] = [1 << 4 | 5, 0];
+pub(crate) const WAIT_INTERRUPT: [u64; 2] = [1 << 4 | 5, 0];
