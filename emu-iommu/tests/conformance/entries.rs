@@ -57,7 +57,7 @@ const GOOD: Result<u64, u8> = Ok(FRAME);
 
 rule!("9.1", root_entry_must_be_present, request(plain, |unit| unit.root(0, |entry| entry & !1), Err(1)));
 rule!("9.1", root_entry_not_present_is_not_checked_further, {
-    request(plain, |unit| unit.root(0, |_| u64::MAX & !1), Err(1));
+    request(plain, |unit| unit.root(0, |_| !1), Err(1));
 });
 rule!("9.1", root_entry_bits_11_to_1_are_reserved, root(0, 1..=11, Err(0xa)));
 rule!("9.1", root_entry_bits_beyond_the_host_width_are_reserved, root(0, 48..=63, Err(0xa)));
@@ -75,7 +75,7 @@ rule!("9.3", context_entry_must_be_present, {
 rule!("9.3", context_entry_not_present_is_not_checked_further, {
     let spoil = |unit: &mut Unit| {
         // FPD, which counts in any entry, is left clear.
-        unit.context(0, |_| u64::MAX & !3);
+        unit.context(0, |_| !3);
         unit.context(1, |_| u64::MAX);
     };
     request(plain, spoil, Err(2));
@@ -147,7 +147,7 @@ rule!("9.8", paging_entry_with_neither_r_nor_w_is_not_present, {
 });
 rule!("9.8", paging_entry_not_present_is_not_checked_further, {
     let mut unit = Unit::translating();
-    unit.entry(0, |_| u64::MAX & !3);
+    unit.entry(0, |_| !3);
     assert_eq!(unit.get(IOVA), Err(6));
 });
 rule!("9.8", sl_pte_bits_6_to_2_are_ignored, paging(0, 2..=6, GOOD));
