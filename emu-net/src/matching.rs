@@ -1,12 +1,13 @@
 //! Requests and their answers: which frame asks the guest for something, and which frame answers it.
 
 use etherparse::{ArpOperation, Icmpv4Type, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
+use serde::{Deserialize, Serialize};
 
 /// UDP port of the echo service (RFC 862).
 const ECHO_PORT: u16 = 7;
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// Who has that address.
     Arp,
@@ -17,7 +18,8 @@ pub enum Kind {
 }
 
 /// A request to the guest, and all that its answer must repeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     kind: Kind,
     requester_mac: [u8; 6],

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod restore;
 mod run;
+mod snapshot;
 mod trace;
 
 use crate::error::Error;
@@ -65,6 +66,8 @@ enum Command {
     Guest(guest::GuestArgs),
     /// Go on from a snapshot
     Restore(restore::RestoreArgs),
+    /// Say what a snapshot is, and what two differ in
+    Snapshot(snapshot::SnapshotArgs),
 }
 
 /// Runs the command line; the process ends with its answer.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Guest(args)) => guest::guest(&args),
         Some(Command::Restore(args)) => restore::restore(args),
+        Some(Command::Snapshot(args)) => snapshot::snapshot(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -2,9 +2,11 @@
 
 use super::board::{Board, Fabric};
 use super::cable::{Cable, Questions};
+use super::console::Console;
 use super::devices::Devices;
 use super::far_end::far_end;
-use super::platform::{Console, Platform};
+use super::history::History;
+use super::platform::Platform;
 use super::{Machine, layout};
 use crate::error::Error;
 use crate::firmware::{self, Boot, Image, acpi};
@@ -25,6 +27,7 @@ use emu_devices::rtc::{self, Rtc};
 use emu_devices::uart::{self, Uart};
 use emu_iommu::Vtd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// I/O APIC id, apart from those of processors.
 const IOAPIC_ID: u8 = 8;
@@ -107,7 +110,7 @@ impl Machine {
         };
         platform.lay_regions();
         platform.drain();
-        Ok(Self { cpu, platform, scenario })
+        Ok(Self { cpu, platform, scenario: Arc::new(scenario), history: History::default() })
     }
 
     /// Puts the guest into memory and the processor where the guest's boot protocol says.
@@ -144,8 +147,6 @@ impl Machine {
         let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot };
         let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;
         entry.apply(&mut self.cpu);
-        // What was put into memory is where the run starts from, not a change.
-        self.platform.board.mem.clear_dirty();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The card's cable: its far end, what writes down the frames that pass, and what checks that questions are answered.
 
+use super::console::Once;
 use emu_core::VirtTime;
 use emu_core::trace::RecordId;
 use emu_devices::e1000::Fate;
@@ -21,14 +22,43 @@ pub(super) struct Cable {
     pub(super) sent: u64,
     /// What is expected to be answered.
     pub(super) questions: Option<Questions>,
+    told: Told,
 }
 
-/// Requests on their way to an address that is expected to answer them. Watched from outside: a run that goes on from a
-/// snapshot starts with none.
+/// How far the captures are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Frames sent.
+    sent: Once,
+    /// Frames both ways.
+    passed: Once,
+    /// What became of frames.
+    fates: Once,
+}
+
+impl Told {
+    fn each(&mut self) -> [&mut Once; 3] {
+        [&mut self.sent, &mut self.passed, &mut self.fates]
+    }
+
+    /// The run is where it was when `then` was taken.
+    pub(super) fn rewind(&mut self, then: Self) {
+        for (now, then) in self.each().into_iter().zip([then.sent, then.passed, then.fates]) {
+            now.rewind(then.seen());
+        }
+    }
+
+    /// What follows is another run.
+    pub(super) fn tell_again(&mut self) {
+        self.each().into_iter().for_each(Once::tell_again);
+    }
+}
+
+/// Requests on their way to an address that is expected to answer them. Watched from outside: the guest can't notice.
 #[derive(Debug)]
 pub(super) struct Questions {
     address: [u8; 4],
-    open: Vec<Request>,
+    pub(super) open: Vec<Request>,
 }
 
 impl Questions {
@@ -61,7 +91,7 @@ impl std::fmt::Debug for Cable {
 
 impl Cable {
     pub(super) fn new(far_end: Box<dyn NetBackend>) -> Self {
-        Self { far_end, tap: None, log: None, broken: None, sent: 0, questions: None }
+        Self { far_end, tap: None, log: None, broken: None, sent: 0, questions: None, told: Told::default() }
     }
 
     /// Writes down everything sent from now on.
@@ -78,11 +108,18 @@ impl Cable {
 
     /// What became of a frame.
     pub(super) fn fate(&mut self, fate: Fate) {
+        let old = self.told.fates.pass(1) > 0;
         if let Some(log) = &mut self.log
+            && !old
             && self.broken.is_none()
         {
             self.broken = log.fate(fate).err();
         }
+    }
+
+    /// How far the captures are.
+    pub(super) fn told(&mut self) -> &mut Told {
+        &mut self.told
     }
 
     /// Closes all captures; says if anything could not be written.
@@ -102,12 +139,15 @@ impl NetBackend for Cable {
         if let Some(questions) = &mut self.questions {
             questions.answered(frame);
         }
+        let old = self.told.sent.pass(1) > 0;
         if let Some(tap) = &mut self.tap
+            && !old
             && self.broken.is_none()
         {
             self.broken = tap.frame(now, Direction::FromGuest, frame, None).err();
         }
-        if let Some(log) = &mut self.log {
+        let old = self.told.passed.pass(1) > 0;
+        if let Some(log) = self.log.as_mut().filter(|_| !old) {
             log.frame(now, Direction::FromGuest, frame);
         }
         self.far_end.send(now, frame);
@@ -122,7 +162,8 @@ impl NetBackend for Cable {
         if let Some(questions) = &mut self.questions {
             questions.asked(&frame.bytes);
         }
-        if let Some(log) = &mut self.log {
+        let old = self.told.passed.pass(1) > 0;
+        if let Some(log) = self.log.as_mut().filter(|_| !old) {
             log.frame(now, Direction::ToGuest, &frame.bytes);
         }
         Some(frame)

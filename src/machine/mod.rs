@@ -6,12 +6,17 @@
 mod board;
 mod builder;
 mod cable;
+mod checkpoint;
 mod configuration;
+mod console;
 mod devices;
+mod digest;
 mod far_end;
+mod history;
 pub mod layout;
 mod look;
 mod memory_space;
+mod parts;
 mod platform;
 mod port_space;
 mod routing;
@@ -19,6 +24,9 @@ mod run;
 pub mod snapshot;
 mod summary;
 
+pub use checkpoint::{Checkpoint, RewindError};
+pub use digest::Digest;
+pub use parts::{Parts, Watched};
 pub use run::{Goal, Stop};
 pub use summary::{Counters, Summary};
 
@@ -26,15 +34,18 @@ use crate::scenario::Scenario;
 use emu_core::VirtTime;
 use emu_core::cpu::Cpu;
 use emu_core::trace::Tracer;
+use history::History;
 use platform::Platform;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// A whole PC and the scenario that it was made from.
 #[derive(Debug)]
 pub struct Machine {
     cpu: Box<Cpu>,
     platform: Platform,
-    scenario: Scenario,
+    scenario: Arc<Scenario>,
+    history: History,
 }
 
 impl Machine {

@@ -2,6 +2,7 @@
 
 use super::board::{Board, Port};
 use super::cable::Cable;
+use super::console::Console;
 use super::devices::Devices;
 use super::layout;
 use super::run::Stop;
@@ -34,31 +35,6 @@ pub(super) struct Platform {
     pub(super) goal: Option<Position>,
     pub(super) serial: Console,
     pub(super) debugcon: Console,
-}
-
-/// What came out of a console and was not yet taken, and what `serial=TEXT` compares.
-#[derive(Debug, Default)]
-pub(super) struct Console {
-    pub(super) pending: Vec<u8>,
-    /// The last bytes, as many as a text that is waited for may have.
-    tail: Vec<u8>,
-}
-
-/// Texts to wait for are at most this long.
-const TAIL_MAX: usize = 4096;
-
-impl Console {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.pending.extend_from_slice(bytes);
-        self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * TAIL_MAX {
-            self.tail.drain(..self.tail.len() - TAIL_MAX);
-        }
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.tail.windows(text.len().max(1)).any(|window| window == text.as_bytes())
-    }
 }
 
 impl Platform {

@@ -4,9 +4,10 @@ use super::Machine;
 use crate::position::Position;
 use emu_core::VirtTime;
 use emu_core::cpu::{CpuBus as _, Exit};
+use serde::{Deserialize, Serialize};
 
 /// Why a run came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
     /// The guest switched the machine off: 0 through ACPI, else what the debug-exit port made of its value.
     PowerOff {

@@ -130,8 +130,14 @@ impl Cpu {
         }
     }
 
-    /// Goes on from a state. On an error the processor is as after [`Cpu::reset`].
+    /// Goes on from a state, with another memory than before. On an error the processor is as after [`Cpu::reset`].
     pub fn restore(&mut self, state: CpuState) -> Result<(), CpuRestoreError> {
+        self.engine.drop_blocks();
+        self.rewind(state)
+    }
+
+    /// The same with the memory that it has: decoded code stays, but for what [`crate::mem::PhysMem`] knows to have changed.
+    pub fn rewind(&mut self, state: CpuState) -> Result<(), CpuRestoreError> {
         let CpuState {
             gprs,
             rip,
@@ -190,10 +196,15 @@ impl Cpu {
         self.pending_debug = pending_debug;
         self.set_rflags(rflags);
         self.engine.restore_position(now, insns, fruitless);
-        self.engine.drop_blocks();
+        self.engine.forget_link();
         self.update_watches();
         self.update_mode();
         self.traced_mode = self.mode();
         Ok(())
+    }
+
+    /// From the next store to a page on, memory is told of it again: [`crate::mem::PhysMem::take_dirty`] was called.
+    pub fn forget_dirty(&mut self) {
+        self.mmu.drop_all_write_tags();
     }
 }

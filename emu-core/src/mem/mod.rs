@@ -46,7 +46,7 @@ pub struct Unbacked(pub Gpa);
 
 /// What is known of a RAM page, as bits.
 mod flag {
-    /// Written since the last [`super::PhysMem::clear_dirty`].
+    /// Written since the last [`super::PhysMem::take_dirty`].
     pub(super) const DIRTY: u8 = 1;
     /// Holds instructions that are in the decode cache.
     pub(super) const CODE: u8 = 2;
@@ -66,6 +66,8 @@ pub struct CodeWrite {
 pub struct PhysMem {
     ram: HostRam,
     flags: Vec<u8>,
+    /// Pages with the dirty flag, by number within RAM, in the order in which they were first written.
+    dirty: Vec<u32>,
     low_end: u64,
     high_end: u64,
     rom: Option<HostRam>,
@@ -94,6 +96,7 @@ impl PhysMem {
         Ok(Self {
             ram: HostRam::new(size)?,
             flags: vec![0; pages],
+            dirty: Vec::new(),
             low_end,
             high_end: HIGH_RAM_BASE + (size - low_end),
             rom: None,
@@ -181,12 +184,20 @@ impl PhysMem {
         let mut done = 0;
         while done < len {
             let here = (len - done).min(PAGE_SIZE - (offset + done) % PAGE_SIZE);
-            let flags = &mut self.flags[((offset + done) / PAGE_SIZE) as usize];
-            *flags |= flag::DIRTY;
-            if *flags & flag::CODE != 0 {
+            let page = (offset + done) / PAGE_SIZE;
+            self.note_dirty(page);
+            if self.flags[page as usize] & flag::CODE != 0 {
                 self.code_writes.push(CodeWrite { gpa: gpa.plus(done), len: here });
             }
             done += here;
+        }
+    }
+
+    fn note_dirty(&mut self, page: u64) {
+        let flags = &mut self.flags[page as usize];
+        if *flags & flag::DIRTY == 0 {
+            *flags |= flag::DIRTY;
+            self.dirty.push(page as u32);
         }
     }
 
@@ -229,8 +240,27 @@ impl PhysMem {
     /// Says that the processor is about to store to a RAM page through its TLB: the page is dirty from now on.
     pub fn mark_dirty(&mut self, page: Gpa) {
         if let Place::Ram(offset, _) = self.place(page.0) {
-            self.flags[(offset / PAGE_SIZE) as usize] |= flag::DIRTY;
+            self.note_dirty(offset / PAGE_SIZE);
         }
+    }
+
+    /// Puts a whole page of RAM back as it was. Decoded code is told of what that changes; the page does not become dirty.
+    pub fn put_back(&mut self, page: Gpa, bytes: &[u8; PAGE_SIZE as usize]) -> Result<(), Unbacked> {
+        let Place::Ram(offset, _) = self.place(page.page_base().0) else { return Err(Unbacked(page)) };
+        if self.flags[(offset / PAGE_SIZE) as usize] & flag::CODE != 0 {
+            let mut there = [0; PAGE_SIZE as usize];
+            self.ram.read(offset, &mut there);
+            let differs = |at: &usize| there[*at] != bytes[*at];
+            let (Some(first), Some(last)) =
+                ((0..there.len()).find(differs), (0..there.len()).rfind(differs))
+            else {
+                return Ok(());
+            };
+            let gpa = page.page_base().plus(first as u64);
+            self.code_writes.push(CodeWrite { gpa, len: (last - first + 1) as u64 });
+        }
+        self.ram.write(offset, bytes);
+        Ok(())
     }
 
     /// Whether the page holds decoded code.
@@ -261,25 +291,37 @@ impl PhysMem {
         std::mem::take(&mut self.code_writes)
     }
 
-    /// RAM pages written since [`Self::clear_dirty`], in ascending order.
-    pub fn dirty_pages(&self) -> impl Iterator<Item = Gpa> {
-        let low_pages = self.low_end / PAGE_SIZE;
-        self.flags.iter().enumerate().filter(|(_, flags)| **flags & flag::DIRTY != 0).map(
-            move |(index, _)| {
-                let page = index as u64;
-                Gpa(if page < low_pages {
-                    page * PAGE_SIZE
-                } else {
-                    HIGH_RAM_BASE + (page - low_pages) * PAGE_SIZE
-                })
-            },
-        )
+    /// Takes the RAM pages written since the last call, or since there was memory, in ascending order. Processors must drop
+    /// their write translations.
+    pub fn take_dirty(&mut self) -> Vec<Gpa> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        for page in &dirty {
+            self.flags[*page as usize] &= !flag::DIRTY;
+        }
+        dirty.into_iter().map(|page| self.gpa_of(page)).collect()
     }
 
-    /// Starts a new dirty epoch. Processors must drop their write translations.
-    pub fn clear_dirty(&mut self) {
-        for flags in &mut self.flags {
-            *flags &= !flag::DIRTY;
-        }
+    /// The pages that [`Self::take_dirty`] would take, in no order.
+    pub fn dirty(&self) -> impl Iterator<Item = Gpa> {
+        self.dirty.iter().map(|page| self.gpa_of(*page))
+    }
+
+    /// Address of a page by its number within RAM.
+    fn gpa_of(&self, page: u32) -> Gpa {
+        let offset = u64::from(page) * PAGE_SIZE;
+        Gpa(match offset.checked_sub(self.low_end) {
+            Some(high) => HIGH_RAM_BASE + high,
+            None => offset,
+        })
+    }
+
+    /// The ROM image that ends at 4 GiB, if there is one.
+    #[must_use]
+    pub fn rom(&self) -> Option<Vec<u8>> {
+        let rom = self.rom.as_ref()?;
+        let mut image = vec![0; usize::try_from(rom.len()).ok()?];
+        rom.read(0, &mut image);
+        Some(image)
     }
 }

@@ -43,7 +43,37 @@ fn writes_to_code_pages_are_reported_once_and_page_by_page() {
     mem.write(Gpa(0x1ffe), &[0; 4]).unwrap();
     assert_eq!(mem.take_code_writes(), [CodeWrite { gpa: Gpa(0x2000), len: 2 }]);
     assert!(!mem.has_code_writes());
-    assert_eq!(mem.dirty_pages().collect::<Vec<_>>(), [Gpa(0x1000), Gpa(0x2000)]);
+    assert_eq!(mem.take_dirty(), [Gpa(0x1000), Gpa(0x2000)]);
+}
+
+#[test]
+fn dirty_pages_are_told_once_in_order_wherever_they_lie() {
+    let mut mem = PhysMem::new(LOW_RAM_END + (1 << 20)).unwrap();
+    for gpa in [HIGH_RAM_BASE + 0x1000, LOW_RAM_END - 8, 8, HIGH_RAM_BASE] {
+        mem.write_u64(Gpa(gpa), 1).unwrap();
+    }
+    mem.mark_dirty(Gpa(0));
+    let pages = [0, LOW_RAM_END - 0x1000, HIGH_RAM_BASE, HIGH_RAM_BASE + 0x1000];
+    assert_eq!(mem.take_dirty(), pages.map(Gpa));
+    assert_eq!(mem.take_dirty(), []);
+    mem.mark_dirty(Gpa(0x1234));
+    assert_eq!(mem.take_dirty(), [Gpa(0x1000)]);
+}
+
+#[test]
+fn a_page_put_back_is_not_dirty_and_tells_decoded_code_what_changed() {
+    let mut mem = PhysMem::new(1 << 20).unwrap();
+    mem.set_code(Gpa(0x2000), true);
+    let mut page = [0; PAGE_SIZE as usize];
+    mem.put_back(Gpa(0x2000), &page).unwrap();
+    assert!(!mem.has_code_writes(), "nothing has changed");
+    (page[5], page[9]) = (1, 1);
+    mem.put_back(Gpa(0x2000), &page).unwrap();
+    mem.put_back(Gpa(0x3000), &page).unwrap();
+    assert_eq!(mem.take_code_writes(), [CodeWrite { gpa: Gpa(0x2005), len: 5 }]);
+    assert_eq!(mem.take_dirty(), []);
+    assert_eq!(mem.read_u64(Gpa(0x3000)), Ok(1 << 40));
+    assert!(mem.put_back(Gpa(1 << 20), &page).is_err());
 }
 
 #[test]

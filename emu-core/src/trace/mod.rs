@@ -82,6 +82,8 @@ pub struct Tracer {
     sink: Option<Box<dyn TraceSink>>,
     /// What happened since a record was announced; the sink gets it behind that record.
     held: Option<Vec<(TraceRecord, Vec<u8>)>>,
+    /// Records below this number were written out before the machine was taken back: once is enough.
+    told: u64,
 }
 
 /// A record that has its number but is not told yet: a read, whose effects come before its value is known.
@@ -120,7 +122,7 @@ impl Tracer {
     pub fn emit_with(&mut self, source: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         let id = RecordId(self.state.next_id);
         self.state.next_id += 1;
-        if self.mask.has(event.kind()) {
+        if self.mask.has(event.kind()) && id.0 >= self.told {
             let (time, insns, cause) = (self.now, self.insns, self.cause);
             self.write(&TraceRecord { id, time, insns, source, cause, event }, bytes);
         }
@@ -152,7 +154,7 @@ impl Tracer {
         let Announced { id, cause } = announced;
         self.cause = cause;
         let held = self.held.take();
-        if self.mask.has(event.kind()) {
+        if self.mask.has(event.kind()) && id.0 >= self.told {
             let (time, insns) = (self.now, self.insns);
             self.write(&TraceRecord { id, time, insns, source, cause, event }, &[]);
         }
@@ -212,6 +214,17 @@ impl Tracer {
         self.state = state;
     }
 
+    /// Goes back to an earlier state of the same run: what the sink has heard it does not hear again.
+    pub fn rewind(&mut self, state: TracerState) {
+        self.told = self.told.max(self.state.next_id);
+        self.state = state;
+    }
+
+    /// What follows is another run than before: the sink hears all of it.
+    pub fn tell_again(&mut self) {
+        self.told = 0;
+    }
+
     /// Tells the sink that no more records come.
     pub fn finish(&mut self) {
         if let Some(mut sink) = self.sink.take() {
@@ -256,6 +269,23 @@ mod tests {
             told,
             [(first, None), (read, Some(first)), (effect, Some(read)), (RecordId(3), Some(first))]
         );
+    }
+
+    #[test]
+    fn what_was_told_before_the_machine_was_taken_back_is_told_once() {
+        let log = SharedLog::default();
+        let mut tracer = Tracer::default();
+        tracer.attach(TraceMask::ALL, Box::new(log.clone()));
+        let start = tracer.state().clone();
+        let emit = |tracer: &mut Tracer| tracer.emit(Slot::Pit, TraceEvent::Reset).0;
+        assert_eq!([emit(&mut tracer), emit(&mut tracer)], [0, 1]);
+        tracer.rewind(start.clone());
+        assert_eq!([emit(&mut tracer), emit(&mut tracer), emit(&mut tracer)], [0, 1, 2]);
+        assert_eq!(log.take().len(), 3);
+        tracer.rewind(start);
+        tracer.tell_again();
+        emit(&mut tracer);
+        assert_eq!(log.take().len(), 1);
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl Engine {
     /// Forgets all decoded code.
     pub(crate) fn drop_blocks(&mut self) {
         self.cache.clear();
+        self.forget_link();
+    }
+
+    /// What runs next does not follow what ran last.
+    pub(crate) fn forget_link(&mut self) {
         self.unlinked = None;
     }
 }

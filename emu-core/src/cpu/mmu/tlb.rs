@@ -289,6 +289,13 @@ impl Mmu {
         }
     }
 
+    /// Forgets all write tags: memory wants to hear of the next store to each page.
+    pub(crate) fn drop_all_write_tags(&mut self) {
+        for fast in self.fast.iter_mut() {
+            fast.write = NEVER;
+        }
+    }
+
     /// Goes on fetching from a page whose translation is known to be cached.
     pub(crate) fn enter_code_page(&mut self, lin: u64, gpa: Gpa, user: bool) {
         self.code_page = Some(CodePage { lin: Lin(lin), gpa, user });
