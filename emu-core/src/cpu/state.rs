@@ -6,6 +6,7 @@ use super::regs::{CODE_PAGE, SEG_BASE, Segment, SystemSegment, TableRegister, ZE
 use super::{Activity, Cpu, Msrs, Shadow, Vectors, X87};
 use crate::addr::Lin;
 use crate::time::VirtTime;
+use crate::trace::CpuMode;
 use serde::{Deserialize, Serialize};
 
 /// A processor's state.
@@ -72,6 +73,8 @@ pub struct CpuState {
     pub fruitless: u32,
     /// Virtual time.
     pub now: VirtTime,
+    /// The mode that the trace was last told.
+    pub traced_mode: CpuMode,
 }
 
 /// Why a processor state can't be gone on from.
@@ -127,6 +130,7 @@ impl Cpu {
             insns: self.insns(),
             fruitless: self.engine.fruitless(),
             now: self.now(),
+            traced_mode: self.traced_mode,
         }
     }
 
@@ -169,6 +173,7 @@ impl Cpu {
             insns,
             fruitless,
             now,
+            traced_mode,
         } = state;
         self.reset();
         if cpl > 3 {
@@ -199,7 +204,7 @@ impl Cpu {
         self.engine.forget_link();
         self.update_watches();
         self.update_mode();
-        self.traced_mode = self.mode();
+        self.traced_mode = traced_mode;
         Ok(())
     }
 
