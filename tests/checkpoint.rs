@@ -103,7 +103,8 @@ fn what_was_told_is_not_told_again_unless_asked() {
     machine.rewind(&point).unwrap();
     machine.tell_again();
     machine.run(&Goal::default());
-    let rest: Vec<_> = whole.records.iter().filter(|record| record.id.0 >= point.next_record()).copied().collect();
+    let rest: Vec<_> =
+        whole.records.iter().filter(|record| record.id.0 >= point.next_record()).copied().collect();
     assert!(log.take() == rest);
     assert!(whole.serial.ends_with(&String::from_utf8(machine.take_serial()).unwrap()));
 }

@@ -139,7 +139,18 @@ fn a_kill_in_the_middle_of_saving_harms_nothing() {
         let position = if nth % 2 == 0 { "packet=3" } else { "packet=9" };
         let at = format!("{position}={}", path.display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_glassbox"))
-            .args(["run", "demo", "--serial", "none", "--summary", "none", "--snapshot-at", &at, "--until", position])
+            .args([
+                "run",
+                "demo",
+                "--serial",
+                "none",
+                "--summary",
+                "none",
+                "--snapshot-at",
+                &at,
+                "--until",
+                position,
+            ])
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -155,7 +166,11 @@ fn a_kill_in_the_middle_of_saving_harms_nothing() {
 }
 
 /// Lets about `us` microseconds pass.
-#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a moment to kill at has to be chosen somehow")]
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a moment to kill at has to be chosen somehow"
+)]
 fn spin(us: u64) {
     let begun = std::time::Instant::now();
     while begun.elapsed().as_micros() < u128::from(us) {

@@ -73,7 +73,8 @@ impl Digest {
     #[must_use]
     pub fn differing(&self, other: &Self) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys());
-        let mut names: Vec<_> = names.filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect();
+        let mut names: Vec<_> =
+            names.filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect();
         names.sort();
         names.dedup();
         names

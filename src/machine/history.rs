@@ -62,7 +62,8 @@ impl PageTable {
             {
                 continue;
             }
-            let page = |group: Option<&Arc<Group>>, index: usize| group.and_then(|group| group[index].clone());
+            let page =
+                |group: Option<&Arc<Group>>, index: usize| group.and_then(|group| group[index].clone());
             for index in 0..GROUP as usize {
                 let same = match (page(ours, index), page(theirs, index)) {
                     (Some(ours), Some(theirs)) => Arc::ptr_eq(&ours, &theirs),

@@ -89,18 +89,8 @@ impl Machine {
             // Of the call of `run` in progress.
             goal: _,
         } = &self.platform;
-        let Devices {
-            nic,
-            host_bridge,
-            lpc,
-            config_ports,
-            pit,
-            rtc,
-            uart,
-            acpi_pm,
-            kbc,
-            debug_port,
-        } = devices;
+        let Devices { nic, host_bridge, lpc, config_ports, pit, rtc, uart, acpi_pm, kbc, debug_port } =
+            devices;
         let Board {
             fabric,
             iommu,
@@ -151,7 +141,11 @@ impl Machine {
             stop: stop.clone(),
             serial: serial.tail().to_vec(),
             debugcon: debugcon.tail().to_vec(),
-            open_requests: cable.questions.as_ref().map(|questions| questions.open.clone()).unwrap_or_default(),
+            open_requests: cable
+                .questions
+                .as_ref()
+                .map(|questions| questions.open.clone())
+                .unwrap_or_default(),
         }
     }
 

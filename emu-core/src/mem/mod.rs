@@ -251,8 +251,7 @@ impl PhysMem {
             let mut there = [0; PAGE_SIZE as usize];
             self.ram.read(offset, &mut there);
             let differs = |at: &usize| there[*at] != bytes[*at];
-            let (Some(first), Some(last)) =
-                ((0..there.len()).find(differs), (0..there.len()).rfind(differs))
+            let (Some(first), Some(last)) = ((0..there.len()).find(differs), (0..there.len()).rfind(differs))
             else {
                 return Ok(());
             };

@@ -1,7 +1,7 @@
 //! What two snapshots differ in: registers and fields by path, pages by address.
 
-use super::leaves::leaves;
 use super::Snapshot;
+use super::leaves::leaves;
 use crate::error::Error;
 use emu_core::{Gpa, PAGE_SIZE};
 use serde::Serialize;
@@ -109,7 +109,11 @@ impl fmt::Display for Difference {
             writeln!(f, "{path:width$}  {} -> {}", side(a), side(b))?;
         }
         for PageDifference { page, first, bytes, values: [a, b] } in &self.pages {
-            writeln!(f, "page {:#x}  {bytes} bytes, the first at {:#x}: {a:02x} -> {b:02x}", page.0, first.0)?;
+            writeln!(
+                f,
+                "page {:#x}  {bytes} bytes, the first at {:#x}: {a:02x} -> {b:02x}",
+                page.0, first.0
+            )?;
         }
         Ok(())
     }

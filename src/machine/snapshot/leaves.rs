@@ -28,7 +28,11 @@ impl Collector {
     }
 
     /// Takes apart what lies at `step` below here.
-    fn below<T: Serialize + ?Sized>(&mut self, step: fmt::Arguments<'_>, value: &T) -> Result<(), fmt::Error> {
+    fn below<T: Serialize + ?Sized>(
+        &mut self,
+        step: fmt::Arguments<'_>,
+        value: &T,
+    ) -> Result<(), fmt::Error> {
         let len = self.path.len();
         fmt::Write::write_fmt(&mut self.path, step)?;
         let result = value.serialize(&mut *self);
@@ -144,7 +148,12 @@ impl<'a> Serializer for &'a mut Collector {
         Ok(())
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), fmt::Error> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), fmt::Error> {
         self.leaf(variant);
         Ok(())
     }

@@ -79,7 +79,11 @@ pub fn save(machine: &Machine, path: &Path) -> Result<(), Error> {
     let mem = &machine.platform.board.mem;
     let mut pages: Vec<Gpa> = machine.written_pages().into_iter().collect();
     let rom = mem.rom().map(|rom| rom.len() as u64);
-    pages.extend(rom.into_iter().flat_map(|len| (rom_base(len)..emu_core::mem::ROM_END).step_by(PAGE_SIZE as usize)).map(Gpa));
+    pages.extend(
+        rom.into_iter()
+            .flat_map(|len| (rom_base(len)..emu_core::mem::ROM_END).step_by(PAGE_SIZE as usize))
+            .map(Gpa),
+    );
     let pages = store::save(mem, &pages, path).map_err(Error::file(path))?;
     let state = MachineState {
         program: PROGRAM.to_owned(),

@@ -145,8 +145,7 @@ impl Index {
     /// Every page with its content's number.
     fn pages(&self) -> impl Iterator<Item = (Gpa, u32)> {
         self.runs.iter().flat_map(|run| {
-            (0..run.count)
-                .map(move |nth| (Gpa(u64::from(run.first + nth) * PAGE_SIZE), run.content + nth))
+            (0..run.count).map(move |nth| (Gpa(u64::from(run.first + nth) * PAGE_SIZE), run.content + nth))
         })
     }
 }

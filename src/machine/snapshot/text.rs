@@ -37,16 +37,21 @@ impl Kind {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| format!("no {name}: byte {} is no text", error.valid_up_to()))?;
         let start = format!("// glassbox {name} ");
-        let rest = text.strip_prefix(&start).ok_or_else(|| format!("no {name}: it does not begin with `{start}`"))?;
-        let (line, body) = rest.split_once('\n').ok_or_else(|| format!("the {name} is cut off in its first line"))?;
-        let (written, hash) = line
-            .split_once(", blake3 ")
-            .ok_or_else(|| format!("the {name}'s first line is damaged"))?;
-        let written: u32 =
-            written.parse().map_err(|_| format!("the {name}'s first line is damaged: version `{written}`"))?;
+        let rest = text
+            .strip_prefix(&start)
+            .ok_or_else(|| format!("no {name}: it does not begin with `{start}`"))?;
+        let (line, body) =
+            rest.split_once('\n').ok_or_else(|| format!("the {name} is cut off in its first line"))?;
+        let (written, hash) =
+            line.split_once(", blake3 ").ok_or_else(|| format!("the {name}'s first line is damaged"))?;
+        let written: u32 = written
+            .parse()
+            .map_err(|_| format!("the {name}'s first line is damaged: version `{written}`"))?;
         if written != version {
             let age = if written > version { "a newer" } else { "an older" };
-            return Err(format!("a {name} of version {written}, by {age} Glassbox; this one reads version {version}"));
+            return Err(format!(
+                "a {name} of version {written}, by {age} Glassbox; this one reads version {version}"
+            ));
         }
         if hash != self.hash(body) {
             return Err(format!("the {name} is cut off or was altered: its checksum is another"));
