@@ -1,10 +1,10 @@
 //! Long mode: into it, 64-bit arithmetic, canonical addresses, interrupt stacks, SYSCALL and SYSRET, compatibility mode, and out of it.
 //! SDM vol. 3A, 9.8.5, and vol. 1, 3.3.7.
 
-use super::model::CF;
+use super::model::{CF, Width};
 use super::part::{Mark, Part, code};
 use super::tables::sel;
-use super::{at, sums};
+use super::{at, products, shifts, sums};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
     ax, cl, cr0, cr3, cr4, cx, ds, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9,
@@ -52,8 +52,10 @@ pub(super) fn build(part: &mut Part) -> Result<Vec<u32>, IcedError> {
     let entry = syscall_entry(part)?;
     part.set(begin)?;
     code! { part.a => mov(esp, at::STACK); mov(eax, u32::from(sel::DATA32)); mov(ss, ax); lidt(fword_ptr(u64::from(at::IDTR64))); mov(eax, u32::from(sel::TASK64)); ltr(ax); }
-    part.stage(0x31, "64-bit mode: arithmetic")?;
+    part.stage(0x31, "64-bit mode: arithmetic, shifts, products")?;
     sums::arithmetic(part)?;
+    shifts::by_cl(part, &[Width(32), Width(64)])?;
+    products::products(part, &[Width(32), Width(64)])?;
     registers(part)?;
     canonical(part)?;
     system_calls(part, entry)?;

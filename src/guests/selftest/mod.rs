@@ -14,9 +14,11 @@ mod long;
 mod model;
 mod paging;
 mod part;
+mod products;
 mod protected;
 mod real;
 mod segments;
+mod shifts;
 mod sums;
 mod tables;
 mod tasks;
@@ -71,8 +73,6 @@ mod at {
     pub(super) const PDPT: u32 = 0x1_5000;
     pub(super) const DIRECTORY64: u32 = 0x1_6000;
     pub(super) const PAGE: u32 = 0x2_0000;
-    /// Offset of the masks of defined flags in the segment E000.
-    pub(super) const MASKS: u32 = 0x5000;
     pub(super) const CODE32_BASE: u32 = 0xe_6000;
     pub(super) const CODE64_BASE: u32 = 0xf_8000;
     pub(super) const LEAVE_BASE: u32 = 0xf_d800;
@@ -137,7 +137,6 @@ pub fn image(variant: &Variant) -> Result<Vec<u8>, IcedError> {
     let mut end = 0;
     for (address, bytes) in [
         (BASE, &tables::ram_image(&addresses)),
-        (BASE + at::MASKS, &real.answer),
         (at::CODE32_BASE, &code32.bytes),
         (0xf_0000, &real.bytes),
         (at::CODE64_BASE, &code64.bytes),

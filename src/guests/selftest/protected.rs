@@ -1,10 +1,11 @@
 //! 32-bit protected mode: what its stages have in common. Handlers that record a frame and go on where that is expected, and the way
 //! to level 3 and back.
 
+use super::model::Width;
 use super::part::{Expected, Mark, Part, code};
 use super::tables::sel;
 use super::tasks::Vm86;
-use super::{at, debug, gates, long, paging, segments, tasks};
+use super::{at, debug, gates, long, paging, segments, shifts, tasks};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{ax, ds, dword_ptr, eax, es, esp, fs, gs, ss};
 
@@ -28,6 +29,8 @@ pub(super) fn build(part: &mut Part, vm86: &Vm86) -> Result<Code32, IcedError> {
     code! { part.a => mov(esp, at::STACK); lidt(iced_x86::code_asm::fword_ptr(at::IDTR)); }
     // The gate that 16-bit code put in place of #GP's.
     gates::restore_general_protection(part, stubs[13])?;
+    part.stage(0x1a, "32-bit code: shifts by one and by immediate counts")?;
+    shifts::by_immediate(part, &[Width(8), Width(16), Width(32)])?;
     segments::stages(part)?;
     gates::stage(part)?;
     paging::stages(part)?;

@@ -2,9 +2,9 @@
 //! on into 32-bit code. Offsets are from F000:0000.
 
 use super::at;
-use super::model::{CF, OF, PF, SF, ZF};
+use super::model::{CF, OF, PF, SF, Width, ZF};
 use super::part::{Mark, Part, code};
-use super::sums;
+use super::{products, shifts, sums};
 use super::tables::sel;
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
@@ -12,9 +12,11 @@ use iced_x86::code_asm::{
     si, sp, ss, word_ptr,
 };
 
-/// From power-on to 32-bit code; answers the masks of flags that it wants in the ROM.
-pub(super) fn build(part: &mut Part) -> Result<Vec<u8>, IcedError> {
-    let mut masks = Vec::new();
+/// Operands here.
+const WIDTHS: [Width; 3] = [Width(8), Width(16), Width(32)];
+
+/// From power-on to 32-bit code.
+pub(super) fn build(part: &mut Part) -> Result<(), IcedError> {
     set_up(part)?;
     conditions(part)?;
     loops(part)?;
@@ -22,17 +24,16 @@ pub(super) fn build(part: &mut Part) -> Result<Vec<u8>, IcedError> {
     part.stage(0x12, "arithmetic in 8, 16 and 32 bits")?;
     sums::arithmetic(part)?;
     part.stage(0x13, "shifts and rotates by all counts")?;
-    sums::shifts(part, &mut masks)?;
+    shifts::by_cl(part, &WIDTHS)?;
     part.stage(0x14, "decimal adjustments")?;
     sums::decimals(part)?;
     part.stage(0x15, "multiplication and division")?;
-    sums::products(part)?;
+    products::products(part, &WIDTHS)?;
     divide_errors(part)?;
     frames(part)?;
     exceptions(part)?;
     unreal(part)?;
-    protected(part)?;
-    Ok(masks)
+    protected(part)
 }
 
 /// Segments, the RAM image, vectors.

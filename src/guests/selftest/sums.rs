@@ -3,12 +3,12 @@
 
 use super::at;
 use super::model::{
-    AF, ALL, CF, OF, PF, SF, Shift, Sum, Width, ZF, add, ascii, decimal, double_shift, shift, sub,
+    AF, ALL, CF, OF, PF, SF, Sum, Width, ZF, add, ascii, decimal, sub,
 };
 use super::part::{Part, code};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    bx, cx, dword_ptr, eax, ebp, ebx, ecx, edi, edx, esi, qword_ptr, rax, rbx, rcx, rdi, rsi, word_ptr,
+    bx, dword_ptr, eax, ebp, ebx, ecx, edi, esi, qword_ptr, rax, rbx, rcx, rdi, rsi,
 };
 
 /// Operands: signs, carries out of nibbles, bytes, words and dwords.
@@ -30,7 +30,7 @@ pub(super) const VALUES: [u64; 14] = [
 ];
 
 /// The flags that an instruction meets.
-const BEFORE: [u32; 2] = [2, 2 | ALL];
+pub(super) const BEFORE: [u32; 2] = [2, 2 | ALL];
 
 /// Two-operand instructions: the opcode of `op r/m, r` less its low bit.
 const ARITHMETIC: [(&str, u8); 8] = [
@@ -78,7 +78,7 @@ fn one(name: &str, width: Width, a: u64, flags: u32) -> (u64, u32) {
 }
 
 /// Prefix, and the opcode's low bit, of an operand width in a code size.
-fn prefix(bits: u32, width: Width, extended: bool) -> (Vec<u8>, u8) {
+pub(super) fn prefix(bits: u32, width: Width) -> (Vec<u8>, u8) {
     let mut bytes = Vec::new();
     if width.0 == 16 && bits != 16 || width.0 == 32 && bits == 16 {
         bytes.push(0x66);
@@ -86,7 +86,6 @@ fn prefix(bits: u32, width: Width, extended: bool) -> (Vec<u8>, u8) {
     if width.0 == 64 {
         bytes.push(0x48);
     }
-    debug_assert!(!extended || bits == 64);
     (bytes, u8::from(width.0 != 8))
 }
 
@@ -103,7 +102,7 @@ fn widths(bits: u32) -> Vec<Width> {
 pub(super) fn arithmetic(part: &mut Part) -> Result<(), IcedError> {
     let bits = part.a.bitness();
     for width in widths(bits) {
-        let (prefix, low) = prefix(bits, width, false);
+        let (prefix, low) = prefix(bits, width);
         for (_, opcode) in ARITHMETIC {
             let insn = [&prefix[..], &[opcode | low, 0xc8]].concat();
             let defined = if matches!(opcode, 8 | 0x20 | 0x30) { ALL & !AF } else { ALL };
@@ -130,7 +129,7 @@ pub(super) fn arithmetic(part: &mut Part) -> Result<(), IcedError> {
 }
 
 /// `insn` on (E/R)AX and (E/R)CX for all pairs of values and flags. The accumulator is folded in its width.
-fn pairs(
+pub(super) fn pairs(
     part: &mut Part,
     insn: &[u8],
     width: Width,
@@ -160,7 +159,7 @@ fn pairs(
         load(part, width)?;
         flags(part, before)?;
         part.raw(insn)?;
-        fold(part, width, defined)?;
+        fold(part, defined)?;
     }
     let (again, further) = (part.label(inner), part.label(outer));
     code! { part.a => add(edi, 8); cmp(edi, end); jb(again); add(esi, 8); cmp(esi, end); jb(further); }
@@ -168,12 +167,12 @@ fn pairs(
 }
 
 /// Fails unless EBP is the sum.
-fn is_sum(part: &mut Part, sum: Sum) -> Result<(), IcedError> {
+pub(super) fn is_sum(part: &mut Part, sum: Sum) -> Result<(), IcedError> {
     part.register_is(ebp, sum.0)
 }
 
 /// (E/R)AX and (E/R)CX from the values at ESI and EDI, no wider than `width`.
-fn load(part: &mut Part, width: Width) -> Result<(), IcedError> {
+pub(super) fn load(part: &mut Part, width: Width) -> Result<(), IcedError> {
     let wide = part.a.bitness() == 64;
     if wide {
         code! { part.a => mov(rax, qword_ptr(rsi)); mov(rcx, qword_ptr(rdi)); }
@@ -190,7 +189,7 @@ fn load(part: &mut Part, width: Width) -> Result<(), IcedError> {
 }
 
 /// Flags as given.
-fn flags(part: &mut Part, value: u32) -> Result<(), IcedError> {
+pub(super) fn flags(part: &mut Part, value: u32) -> Result<(), IcedError> {
     match part.a.bitness() {
         16 => code! { part.a => mov(bx, value); push(bx); popf(); },
         32 => code! { part.a => push(value); popfd(); },
@@ -200,7 +199,7 @@ fn flags(part: &mut Part, value: u32) -> Result<(), IcedError> {
 }
 
 /// Folds the accumulator and the defined flags into EBP.
-fn fold(part: &mut Part, _: Width, defined: u32) -> Result<(), IcedError> {
+pub(super) fn fold(part: &mut Part, defined: u32) -> Result<(), IcedError> {
     match part.a.bitness() {
         16 => code! { part.a => pushf(); pop(bx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); },
         32 => code! { part.a => pushfd(); pop(ebx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); },
@@ -210,98 +209,6 @@ fn fold(part: &mut Part, _: Width, defined: u32) -> Result<(), IcedError> {
     }
     code! { part.a => rol(ebp, 5); xor(ebp, ebx); }
     Ok(())
-}
-
-/// Shifts and rotates by CL, all 256 counts of it. The masks of defined flags lie in the ROM's tables at FS.
-pub(super) fn shifts(part: &mut Part, tables: &mut Vec<u8>) -> Result<(), IcedError> {
-    let kinds =
-        [Shift::Rol, Shift::Ror, Shift::Rcl, Shift::Rcr, Shift::Shl, Shift::Shr, Shift::Shl, Shift::Sar];
-    for width in [Width(8), Width(16), Width(32)] {
-        let (prefix, low) = prefix(16, width, false);
-        for (digit, kind) in (0u8..).zip(kinds) {
-            let insn = [&prefix[..], &[0xd2 | low, 0xc0 | digit << 3]].concat();
-            counts(part, tables, &insn, width, |value, _, count, before| {
-                Some(shift(kind, width, value, count, before))
-            })?;
-        }
-        for (left, opcode) in [(true, 0xa5), (false, 0xad)] {
-            if width.0 == 8 {
-                continue;
-            }
-            let insn = [&prefix[..], &[0x0f, opcode, 0xd0]].concat();
-            counts(part, tables, &insn, width, |value, other, count, before| {
-                let masked = count & 31;
-                let (result, flags) =
-                    (masked <= width.0).then(|| double_shift(left, width, value, other, masked, before))?;
-                let overflow = if masked <= 1 { OF } else { 0 };
-                let half = if masked == 0 { AF } else { 0 };
-                Some((result, flags, CF | PF | ZF | SF | overflow | half))
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Sums `insn` over values (and EDX from the value after it), flags and counts. A count for which the result is undefined has
-/// an all-ones mask, and is left out.
-fn counts(
-    part: &mut Part,
-    tables: &mut Vec<u8>,
-    insn: &[u8],
-    width: Width,
-    model: impl Fn(u64, u64, u32, u32) -> Option<(u64, u32, u32)>,
-) -> Result<(), IcedError> {
-    const SKIP: u16 = 0xffff;
-    let masks: Vec<u16> =
-        (0..256).map(|count| model(1, 1, count, 2).map_or(SKIP, |(_, _, defined)| defined as u16)).collect();
-    let masks: Vec<u8> = masks.iter().flat_map(|mask| mask.to_le_bytes()).collect();
-    let place = match tables.chunks(512).position(|known| known == masks) {
-        Some(index) => index * 512,
-        None => {
-            tables.extend(&masks);
-            tables.len() - 512
-        }
-    } as u32;
-    let mut sum = Sum::default();
-    for pair in VALUES.windows(2) {
-        for count in 0..256 {
-            for before in BEFORE {
-                let value = pair[0] & 0xffff_ffff & width.mask();
-                let other = pair[1] & 0xffff_ffff;
-                if let Some((result, flags, defined)) = model(value, other, count, before) {
-                    sum.fold(result as u32);
-                    sum.fold(flags & defined);
-                }
-            }
-        }
-    }
-    part.check()?;
-    let end = at::VALUES + (VALUES.len() as u32 - 1) * 8;
-    let skip = part.mark();
-    let next = part.label(skip);
-    code! { part.a => xor(ebp, ebp); mov(esi, at::VALUES); }
-    let outer = part.here()?;
-    part.a.xor(ecx, ecx)?;
-    let inner = part.here()?;
-    code! { part.a => cmp(word_ptr(ecx * 2 + (at::MASKS + place)).fs(), u32::from(SKIP)); je(next); }
-    for before in BEFORE {
-        code! { part.a => mov(eax, dword_ptr(esi)); mov(edx, dword_ptr(esi + 8)); }
-        match width.0 {
-            8 => part.a.and(eax, 0xff)?,
-            16 => part.a.and(eax, 0xffff)?,
-            _ => {}
-        }
-        flags(part, before)?;
-        part.raw(insn)?;
-        code! { part.a =>
-            pushf(); pop(bx); and(bx, word_ptr(ecx * 2 + (at::MASKS + place)).fs()); movzx(ebx, bx);
-            rol(ebp, 5); xor(ebp, eax); rol(ebp, 5); xor(ebp, ebx);
-        }
-    }
-    part.set(skip)?;
-    let (again, further) = (part.label(inner), part.label(outer));
-    code! { part.a => inc(cx); cmp(cx, 256); jb(again); add(esi, 8); cmp(esi, end); jb(further); }
-    is_sum(part, sum)
 }
 
 /// DAA, DAS, AAA, AAS, AAM and AAD over all of AX, or of AL, and the flags they read.
@@ -357,75 +264,9 @@ fn accumulators(
         flags(part, *before)?;
         part.a.mov(eax, esi)?;
         part.raw(insn)?;
-        fold(part, Width(16), defined)?;
+        fold(part, defined)?;
     }
     let again = part.label(each);
     code! { part.a => inc(esi); cmp(esi, end); jb(again); }
     is_sum(part, sum)
-}
-
-/// MUL, IMUL, DIV and IDIV of one operand: both halves of the result, and CF and OF of the products.
-pub(super) fn products(part: &mut Part) -> Result<(), IcedError> {
-    for width in [Width(16), Width(32)] {
-        let (prefix, _) = prefix(16, width, false);
-        for digit in 4..8u8 {
-            let divides = digit >= 6;
-            let defined = if divides { 0 } else { CF | OF };
-            let mut sum = Sum::default();
-            for a in VALUES {
-                for b in VALUES {
-                    let (low, high, flags) = product(digit, width, a & width.mask(), b & width.mask());
-                    sum.fold(low as u32);
-                    sum.fold(high as u32);
-                    sum.fold(flags & defined);
-                }
-            }
-            part.check()?;
-            let last = at::VALUES + VALUES.len() as u32 * 8;
-            code! { part.a => xor(ebp, ebp); mov(esi, at::VALUES); }
-            let outer = part.here()?;
-            part.a.mov(edi, at::VALUES)?;
-            let inner = part.here()?;
-            load(part, width)?;
-            part.a.xor(edx, edx)?;
-            if divides {
-                code! { part.a => shr(ecx, 1); or(ecx, 1); }
-            }
-            if digit == 7 {
-                // cwd or cdq
-                part.raw(&[&prefix[..], &[0x99]].concat())?;
-            }
-            part.raw(&[&prefix[..], &[0xf7, 0xc1 | digit << 3]].concat())?;
-            code! { part.a =>
-                pushf(); pop(bx); and(ebx, defined); rol(ebp, 5); xor(ebp, eax); rol(ebp, 5); xor(ebp, edx);
-                rol(ebp, 5); xor(ebp, ebx);
-            }
-            let (again, further) = (part.label(inner), part.label(outer));
-            code! { part.a => add(edi, 8); cmp(edi, last); jb(again); add(esi, 8); cmp(esi, last); jb(further); }
-            is_sum(part, sum)?;
-        }
-    }
-    Ok(())
-}
-
-/// The halves of what MUL, IMUL, DIV (from 0 and `a`) and IDIV (from `a`'s sign and `a`) leave, /4 to /7.
-fn product(digit: u8, width: Width, a: u64, b: u64) -> (u64, u64, u32) {
-    let halves = |wide: u128| (wide as u64 & width.mask(), (wide >> width.0) as u64 & width.mask());
-    let divisor = b >> 1 | 1;
-    match digit {
-        4 => {
-            let (low, high) = halves(u128::from(a) * u128::from(b));
-            (low, high, if high != 0 { CF | OF } else { 0 })
-        }
-        5 => {
-            let wide = i128::from(width.signed(a)) * i128::from(width.signed(b));
-            let (low, high) = halves(wide as u128);
-            (low, high, if i128::from(width.signed(low)) != wide { CF | OF } else { 0 })
-        }
-        6 => (a / divisor, a % divisor, 0),
-        _ => {
-            let (a, divisor) = (width.signed(a), width.signed(divisor));
-            ((a / divisor) as u64 & width.mask(), (a % divisor) as u64 & width.mask(), 0)
-        }
-    }
 }
