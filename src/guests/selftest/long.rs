@@ -4,7 +4,7 @@
 use super::model::{CF, Width};
 use super::part::{Mark, Part, code};
 use super::tables::sel;
-use super::{at, products, shifts, sums};
+use super::{at, forms, products, shifts, sums};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
     ax, cl, cr0, cr3, cr4, cx, ds, dword_ptr, eax, ebx, ecx, edi, edx, esp, fword_ptr, qword_ptr, r8, r9,
@@ -57,6 +57,7 @@ pub(super) fn build(part: &mut Part) -> Result<Vec<u32>, IcedError> {
     shifts::by_cl(part, &[Width(32), Width(64)])?;
     products::products(part, &[Width(32), Width(64)])?;
     registers(part)?;
+    forms::wide(part)?;
     canonical(part)?;
     system_calls(part, entry)?;
     compatibility(part)?;

@@ -9,6 +9,7 @@
 //! `tasks.rs`, `debug.rs` (20h-28h), `long.rs` (30h-34h), and real mode again (40h).
 
 mod debug;
+mod forms;
 mod gates;
 mod long;
 mod model;
@@ -27,7 +28,7 @@ use iced_x86::IcedError;
 use part::assemble;
 use std::str::FromStr;
 
-/// Addresses. The upper half of the ROM is the segment F000, with 64-bit code in it; in the lower lie tables and 32-bit code.
+/// Addresses. The upper half of the ROM is the segment F000; in the lower lie tables, 32-bit and 64-bit code.
 mod at {
     /// Variables: where the run stands, and what the last exception was.
     pub(super) const STAGE: u32 = 0x500;
@@ -43,22 +44,26 @@ mod at {
     pub(super) const HANDLER_FLAGS: u32 = 0x548;
     pub(super) const HANDLER_SP: u32 = 0x550;
     pub(super) const SCRATCH: u32 = 0x560;
+    /// What tests of tables of instructions keep while these have all registers, and where these are called.
+    pub(super) const SUM: u32 = 0x5c0;
+    pub(super) const NEXT: u32 = 0x5c4;
+    pub(super) const SNIPPET: u32 = 0x7d00;
     /// From here on, what is copied from the ROM.
     pub(super) const RAM_IMAGE: u32 = 0x600;
-    pub(super) const RAM_IMAGE_LEN: u32 = 0x4a00;
+    pub(super) const RAM_IMAGE_LEN: u32 = 0xc00;
     pub(super) const VALUES: u32 = 0x600;
     pub(super) const GDTR: u32 = 0x700;
     pub(super) const IDTR: u32 = 0x710;
     pub(super) const REAL_IDTR: u32 = 0x720;
     pub(super) const IDTR64: u32 = 0x730;
-    pub(super) const GDT: u32 = 0x1000;
-    pub(super) const IDT: u32 = 0x2000;
-    pub(super) const IDT64: u32 = 0x3000;
-    pub(super) const TASK_A: u32 = 0x4000;
+    pub(super) const GDT: u32 = 0x800;
+    pub(super) const IDT: u32 = 0xa00;
+    pub(super) const IDT64: u32 = 0xc00;
+    pub(super) const TASK_A: u32 = 0xe80;
     pub(super) const TASK_A_LEN: u32 = 0x68 + 0x20 + 1;
-    pub(super) const TASK_B: u32 = 0x4100;
-    pub(super) const TASK64: u32 = 0x4200;
-    pub(super) const LDT: u32 = 0x4300;
+    pub(super) const TASK_B: u32 = 0xf80;
+    pub(super) const TASK64: u32 = 0x1000;
+    pub(super) const LDT: u32 = 0x1080;
     /// Tops of stacks: of everything at level 0, of interrupts from level 3, of the second task or IST, of level 3.
     pub(super) const STACK: u32 = 0x7c00;
     pub(super) const STACK0: u32 = 0xa000;
@@ -73,8 +78,8 @@ mod at {
     pub(super) const PDPT: u32 = 0x1_5000;
     pub(super) const DIRECTORY64: u32 = 0x1_6000;
     pub(super) const PAGE: u32 = 0x2_0000;
-    pub(super) const CODE32_BASE: u32 = 0xe_6000;
-    pub(super) const CODE64_BASE: u32 = 0xf_8000;
+    pub(super) const CODE32_BASE: u32 = 0xe_0c00;
+    pub(super) const CODE64_BASE: u32 = 0xe_a000;
     pub(super) const LEAVE_BASE: u32 = 0xf_d800;
     /// Offsets in the segment F000.
     pub(super) const BACK_BASE: u32 = 0xe000;
@@ -135,11 +140,12 @@ pub fn image(variant: &Variant) -> Result<Vec<u8>, IcedError> {
     };
     let mut image = vec![0; SIZE];
     let mut end = 0;
+    eprintln!("{:x} {:x} {:x} {:x} {:x} {:x}", code32.bytes.len(), code64.bytes.len(), leave.bytes.len(), real.bytes.len(), back.bytes.len(), vm86.bytes.len());
     for (address, bytes) in [
         (BASE, &tables::ram_image(&addresses)),
         (at::CODE32_BASE, &code32.bytes),
-        (0xf_0000, &real.bytes),
         (at::CODE64_BASE, &code64.bytes),
+        (0xf_0000, &real.bytes),
         (at::LEAVE_BASE, &leave.bytes),
         (0xf_0000 + at::BACK_BASE, &back.bytes),
         (0xf_0000 + at::VM86_BASE, &vm86.bytes),

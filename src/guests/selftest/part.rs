@@ -110,6 +110,28 @@ impl Part {
         self.a.db(bytes)
     }
 
+    /// Entries one after the other, which execution passes over.
+    pub(super) fn table(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> Result<Mark, IcedError> {
+        let over = self.mark();
+        let behind = self.label(over);
+        self.a.jmp(behind)?;
+        let begin = self.here()?;
+        for entry in entries {
+            self.raw(&entry)?;
+        }
+        self.set(over)?;
+        Ok(begin)
+    }
+
+    /// Calls what was written to [`at::SNIPPET`], with no register changed: far in 16-bit code, near in 64-bit code.
+    pub(super) fn call_snippet(&mut self) -> Result<(), IcedError> {
+        let [low, high, ..] = at::SNIPPET.to_le_bytes();
+        if self.a.bitness() == 16 {
+            return self.raw(&[0x9a, low, high, 0, 0]);
+        }
+        self.a.call(u64::from(at::SNIPPET))
+    }
+
     /// A far jump whose offset is 32 bits wide in 32-bit code, 16 in 16-bit code.
     pub(super) fn jump_far(&mut self, selector: u16, offset: u32) -> Result<(), IcedError> {
         let mut bytes = vec![0xea];

@@ -4,7 +4,7 @@
 use super::at;
 use super::model::{CF, OF, PF, SF, Width, ZF};
 use super::part::{Mark, Part, code};
-use super::{products, shifts, sums};
+use super::{forms, products, shifts, sums};
 use super::tables::sel;
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
@@ -21,6 +21,7 @@ pub(super) fn build(part: &mut Part) -> Result<(), IcedError> {
     conditions(part)?;
     loops(part)?;
     strings(part)?;
+    forms::stage(part)?;
     part.stage(0x12, "arithmetic in 8, 16 and 32 bits")?;
     sums::arithmetic(part)?;
     part.stage(0x13, "shifts and rotates by all counts")?;
