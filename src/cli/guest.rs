@@ -43,7 +43,7 @@ pub(super) struct GuestArgs {
     /// Where the self-test ROM is written
     #[arg(long, value_name = "FILE", default_value = "selftest.rom")]
     output: PathBuf,
-    /// Checks of the self-test ROM that are left out, as it names them when they fail: 17:000e,17:000f
+    /// Checks of the self-test ROM that are left out, as it names them when they fail: 18:000e,18:000f
     #[arg(long, value_name = "STAGE:CHECK", value_delimiter = ',')]
     skip: Vec<selftest::Check>,
 }

@@ -9,7 +9,7 @@ const BS: u32 = 1 << 14;
 const DB: u8 = 1;
 
 pub(super) fn stage(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x28, "debug traps")?;
+    part.stage(0x2a, "debug traps")?;
     // An instruction: a fault, with B0.
     let insn = part.mark();
     let address = part.address(insn);

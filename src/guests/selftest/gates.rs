@@ -31,7 +31,7 @@ pub(super) fn restore_general_protection(part: &mut Part, stub: Mark) -> Result<
 }
 
 pub(super) fn stage(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x22, "gates and privilege")?;
+    part.stage(0x23, "gates and privilege")?;
     let fail = part.fail;
     code! { part.a => mov(eax, u32::from(sel::TASK_A)); ltr(ax); test(word_ptr(at::GDT + u32::from(sel::TASK_A) + 4), 0x200); jz(fail); }
     // What level 3 may not do: CLI, HLT, MOV CR0, LGDT, LMSW, INVLPG, CLTS, port 81h, and a gate that is not for it.

@@ -5,8 +5,8 @@
 //! number. The first that fails prints `FAIL`, stage, check and the last exception, and writes check and stage to the exit device;
 //! success writes 0.
 //!
-//! Modes follow each other as a kernel would go through them: `real.rs` (10h-19h), `segments.rs`, `gates.rs`, `paging.rs`,
-//! `tasks.rs`, `debug.rs` (20h-28h), `long.rs` (30h-34h), and real mode again (40h).
+//! Modes follow each other as a kernel would go through them: `real.rs` (10h-1ah), `segments.rs`, `gates.rs`, `paging.rs`,
+//! `tasks.rs`, `debug.rs` (20h-2ah), `long.rs` (30h-34h), and real mode again (40h).
 
 mod debug;
 mod forms;
@@ -20,6 +20,7 @@ mod protected;
 mod real;
 mod segments;
 mod shifts;
+mod strings;
 mod sums;
 mod tables;
 mod tasks;
@@ -140,7 +141,6 @@ pub fn image(variant: &Variant) -> Result<Vec<u8>, IcedError> {
     };
     let mut image = vec![0; SIZE];
     let mut end = 0;
-    eprintln!("{:x} {:x} {:x} {:x} {:x} {:x}", code32.bytes.len(), code64.bytes.len(), leave.bytes.len(), real.bytes.len(), back.bytes.len(), vm86.bytes.len());
     for (address, bytes) in [
         (BASE, &tables::ram_image(&addresses)),
         (at::CODE32_BASE, &code32.bytes),

@@ -27,7 +27,7 @@ const ENTRY: u32 = at::TABLE + (at::PAGE >> 12) * 4;
 const PLACE: u32 = at::PAGE + 0x123;
 
 pub(super) fn stages(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x23, "32-bit paging: permissions, accessed and dirty, CR2")?;
+    part.stage(0x25, "32-bit paging: permissions, accessed and dirty, CR2")?;
     tables(part)?;
     code! { part.a => mov(eax, at::DIRECTORY); mov(cr3, eax); mov(eax, cr4); or(eax, PSE); mov(cr4, eax); mov(eax, cr0); or(eax, PG); mov(cr0, eax); }
     for present in [false, true] {
@@ -105,7 +105,7 @@ fn access(
 
 /// Through the large page to low memory, with its own accessed and dirty bits.
 fn large(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x24, "4 MiB pages")?;
+    part.stage(0x26, "4 MiB pages")?;
     part.check()?;
     let at_entry = at::DIRECTORY + 4;
     code! { part.a => mov(eax, dword_ptr(0x40_0000 + at::SCRATCH)); }
@@ -121,7 +121,7 @@ fn large(part: &mut Part) -> Result<(), IcedError> {
 
 /// Three levels; 2 MiB pages; no-execute.
 fn pae(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x25, "PAE and no-execute")?;
+    part.stage(0x27, "PAE and no-execute")?;
     code! { part.a =>
         mov(eax, cr0); and(eax, !PG); mov(cr0, eax);
         mov(edi, at::PAE_PDPT); xor(eax, eax); mov(ecx, 0x2000 / 4);

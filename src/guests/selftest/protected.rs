@@ -29,7 +29,7 @@ pub(super) fn build(part: &mut Part, vm86: &Vm86) -> Result<Code32, IcedError> {
     code! { part.a => mov(esp, at::STACK); lidt(iced_x86::code_asm::fword_ptr(at::IDTR)); }
     // The gate that 16-bit code put in place of #GP's.
     gates::restore_general_protection(part, stubs[13])?;
-    part.stage(0x1a, "32-bit code: shifts by one and by immediate counts")?;
+    part.stage(0x20, "32-bit code: shifts by one and by immediate counts")?;
     shifts::by_immediate(part, &[Width(8), Width(16), Width(32)])?;
     segments::stages(part)?;
     gates::stage(part)?;

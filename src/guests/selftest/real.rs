@@ -4,12 +4,12 @@
 use super::at;
 use super::model::{CF, OF, PF, SF, Width, ZF};
 use super::part::{Mark, Part, code};
-use super::{forms, products, shifts, sums};
 use super::tables::sel;
+use super::{forms, products, shifts, strings, sums};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
-    al, ax, bp, bx, byte_ptr, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebx, ecx, edx, es, esi, esp, fs, gs,
-    si, sp, ss, word_ptr,
+    al, ax, bp, bx, byte_ptr, cl, cr0, cx, di, ds, dword_ptr, dx, eax, ebx, ecx, edx, es, esp, fs, gs, si,
+    sp, ss, word_ptr,
 };
 
 /// Operands here.
@@ -19,16 +19,17 @@ const WIDTHS: [Width; 3] = [Width(8), Width(16), Width(32)];
 pub(super) fn build(part: &mut Part) -> Result<(), IcedError> {
     set_up(part)?;
     conditions(part)?;
+    flags(part)?;
     loops(part)?;
-    strings(part)?;
     forms::stage(part)?;
-    part.stage(0x12, "arithmetic in 8, 16 and 32 bits")?;
+    strings::stage(part)?;
+    part.stage(0x13, "arithmetic in 8, 16 and 32 bits")?;
     sums::arithmetic(part)?;
-    part.stage(0x13, "shifts and rotates by all counts")?;
+    part.stage(0x14, "shifts and rotates by all counts")?;
     shifts::by_cl(part, &WIDTHS)?;
-    part.stage(0x14, "decimal adjustments")?;
+    part.stage(0x15, "decimal adjustments")?;
     sums::decimals(part)?;
-    part.stage(0x15, "multiplication and division")?;
+    part.stage(0x16, "multiplication and division")?;
     products::products(part, &WIDTHS)?;
     divide_errors(part)?;
     frames(part)?;
@@ -95,7 +96,7 @@ fn holding(flags: u32) -> u32 {
 
 /// Jcc and SETcc for the sixteen conditions, with all 32 states of the flags they look at.
 fn conditions(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x10, "conditions, loops")?;
+    part.stage(0x10, "conditions, flags, loops")?;
     let fail = part.fail;
     let (table, begin) = (part.mark(), part.mark());
     let start = part.label(begin);
@@ -129,6 +130,32 @@ fn conditions(part: &mut Part) -> Result<(), IcedError> {
     code! { part.a =>
         cmp(bx, word_ptr(si + 2).cs()); jne(fail); cmp(di, bx); jne(fail);
         add(si, 4); cmp(si, end); jb(again);
+    }
+    Ok(())
+}
+
+/// The instructions whose only operands are flags.
+fn flags(part: &mut Part) -> Result<(), IcedError> {
+    // What remains of all flags set, or of none, after each: CLC, STC, CMC, CLD, STD, LAHF into AH, SAHF from 0 or from 2Ah.
+    let (clc, stc, cmc, cld, std) = (0xf8, 0xf9, 0xf5, 0xfc, 0xfd);
+    for (opcode, of_none, of_all) in
+        [(clc, 2, 0xcd6), (stc, 3, 0xcd7), (cmc, 3, 0xcd6), (cld, 2, 0x8d7), (std, 0x402, 0xcd7)]
+    {
+        for (before, after) in [(2, of_none), (0xcd7, of_all)] {
+            part.check()?;
+            code! { part.a => mov(bx, before); push(bx); popf(); }
+            part.raw(&[opcode])?;
+            code! { part.a => pushf(); pop(ax); movzx(eax, ax); cld(); }
+            part.eax_is(after)?;
+        }
+    }
+    for (before, ah_in, after) in [(0xcd7u32, 0u32, 0xc02u32), (2, 0xff, 0xd7), (0x800, 0x2a, 0x802)] {
+        part.check()?;
+        code! { part.a => mov(bx, before); mov(eax, ah_in << 8); push(bx); popf(); sahf(); pushf(); pop(ax); movzx(eax, ax); cld(); }
+        part.eax_is(after)?;
+        part.check()?;
+        code! { part.a => xor(eax, eax); push(bx); popf(); lahf(); cld(); }
+        part.eax_is((before | 2) << 8 & 0xff00)?;
     }
     Ok(())
 }
@@ -169,58 +196,6 @@ fn branch(part: &mut Part, opcode: &[u8], target: Mark) -> Result<(), IcedError>
     part.raw(&[opcode, &[distance as u8]].concat())
 }
 
-fn strings(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x11, "string instructions")?;
-    let fail = part.fail;
-    let area = 0x9000u32;
-    // 64 bytes of a pattern, 0 to 63, by STOSB.
-    part.check()?;
-    code! { part.a => mov(di, area); mov(cx, 64); xor(al, al); }
-    let each = part.here()?;
-    let again = part.label(each);
-    code! { part.a => stosb(); inc(al); loop_(again); }
-    part.word_is(area + 60, 0x3f3e_3d3c)?;
-    // Forwards and overlapping: MOVSB by one repeats the first byte.
-    part.check()?;
-    code! { part.a => mov(si, area); mov(di, area + 1); mov(cx, 15); }
-    part.a.rep().movsb()?;
-    part.word_is(area + 12, 0)?;
-    // Backwards, words: the overlap is kept.
-    part.check()?;
-    code! { part.a => std(); mov(si, area + 0x2e); mov(di, area + 0x30); mov(cx, 8); }
-    part.a.rep().movsw()?;
-    code! { part.a => cld(); cmp(si, area + 0x1e); jne(fail); cmp(di, area + 0x20); jne(fail); test(cx, cx); jnz(fail); }
-    part.word_is(area + 0x30, 0x3332_2f2e)?;
-    part.word_is(area + 0x20, 0x2120_2120)?;
-    // From another segment: FS is the ROM at E000; dwords backwards.
-    part.check()?;
-    code! { part.a => std(); mov(si, 12); mov(di, area + 12); mov(cx, 4); }
-    part.raw(&[0xf3, 0x64, 0x66, 0xa5])?;
-    code! { part.a => cld(); mov(eax, dword_ptr(area + 8)); cmp(eax, dword_ptr(8).fs()); jne(fail); cmp(si, 0xfffc); jne(fail); }
-    // ES takes no override: stored at 0000, whatever DS and the prefix say.
-    part.check()?;
-    code! { part.a => mov(ax, 0x1234); mov(di, area); push(gs); pop(gs); }
-    part.raw(&[0x64, 0xab])?;
-    code! { part.a => cmp(word_ptr(area), 0x1234); jne(fail); }
-    // SCASB stops at the byte, or at the end; CMPSB at a difference. A count of zero does nothing, flags included.
-    part.check()?;
-    code! { part.a => mov(di, area + 0x30); mov(cx, 20); mov(al, 0x35); }
-    part.raw(&[0xf2, 0xae])?;
-    code! { part.a => jne(fail); cmp(cx, 14); jne(fail); cmp(di, area + 0x36); jne(fail); }
-    part.check()?;
-    code! { part.a => mov(si, area + 0x34); mov(di, area + 0x36); mov(cx, 9); }
-    part.raw(&[0xf3, 0xa6])?;
-    code! { part.a => je(fail); jae(fail); cmp(cx, 8); jne(fail); xor(cx, cx); stc(); }
-    part.raw(&[0xf3, 0xa6])?;
-    code! { part.a => jnc(fail); jne(fail); cmp(si, area + 0x35); jne(fail); }
-    // 32-bit addresses and counts.
-    part.check()?;
-    code! { part.a => mov(esi, area + 0x30); mov(ecx, 2); mov(al, 0); }
-    part.raw(&[0xf3, 0x67, 0xac])?;
-    code! { part.a => cmp(al, 0x2f); jne(fail); cmp(esi, area + 0x32); jne(fail); test(ecx, ecx); jnz(fail); }
-    Ok(())
-}
-
 /// #DE from divisions and AAM: at the instruction, registers as before.
 fn divide_errors(part: &mut Part) -> Result<(), IcedError> {
     let fail = part.fail;
@@ -247,7 +222,7 @@ fn divide_errors(part: &mut Part) -> Result<(), IcedError> {
 
 /// ENTER with levels, LEAVE, PUSHA, POPA, PUSH SP.
 fn frames(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x16, "stack frames")?;
+    part.stage(0x17, "stack frames")?;
     let fail = part.fail;
     part.check()?;
     code! { part.a => mov(bx, sp); push(sp); pop(ax); cmp(ax, bx); jne(fail); }
@@ -285,7 +260,7 @@ fn frames(part: &mut Part) -> Result<(), IcedError> {
 
 /// INT, INTO, BOUND, #UD, single step, segment limits.
 fn exceptions(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x17, "real-mode interrupts and exceptions")?;
+    part.stage(0x18, "real-mode interrupts and exceptions")?;
     let fail = part.fail;
     let expected = part.expect()?;
     part.raw(&[0xcd, 0x20])?;
@@ -333,7 +308,7 @@ fn exceptions(part: &mut Part) -> Result<(), IcedError> {
 
 /// 4 GiB limits in real mode, by way of protected mode.
 fn unreal(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x18, "unreal mode")?;
+    part.stage(0x19, "unreal mode")?;
     let fail = part.fail;
     code! { part.a => mov(ebx, 0x10_0000); }
     let expected = part.expect()?;
@@ -356,7 +331,7 @@ fn lgdt(part: &mut Part) -> Result<(), IcedError> {
 
 /// 16-bit protected mode, with CS still based at F0000; a fault through a 16-bit gate; then on to 32 bits.
 fn protected(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x19, "16-bit protected mode")?;
+    part.stage(0x1a, "16-bit protected mode")?;
     let fail = part.fail;
     let (inside, handler) = (part.mark(), part.mark());
     let target = part.address(inside);

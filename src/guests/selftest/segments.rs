@@ -20,7 +20,7 @@ pub(super) fn stages(part: &mut Part) -> Result<(), IcedError> {
 
 /// MOV to DS and SS, LLDT, LTR and far jumps: vector and error code.
 fn loads(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x20, "32-bit protected mode: segment loads and limits")?;
+    part.stage(0x21, "32-bit protected mode: segment loads and limits")?;
     code! { part.a => xor(eax, eax); lldt(ax); }
     for (selector, vector) in [
         (sel::EXECUTE_ONLY, GP),
@@ -113,7 +113,7 @@ fn limits(part: &mut Part) -> Result<(), IcedError> {
 
 /// LAR, LSL, VERR, VERW, ARPL.
 fn questions(part: &mut Part) -> Result<(), IcedError> {
-    part.stage(0x21, "LAR, LSL, VERR, VERW, ARPL")?;
+    part.stage(0x22, "LAR, LSL, VERR, VERW, ARPL")?;
     let fail = part.fail;
     let zf = |part: &mut Part, set: bool| if set { part.a.jne(fail) } else { part.a.je(fail) };
     for (selector, rights) in [

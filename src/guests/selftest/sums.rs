@@ -2,14 +2,10 @@
 //! compared with what the manual's pseudo code (`model.rs`) gives when the ROM is made.
 
 use super::at;
-use super::model::{
-    AF, ALL, CF, OF, PF, SF, Sum, Width, ZF, add, ascii, decimal, sub,
-};
+use super::model::{AF, ALL, CF, OF, PF, SF, Sum, Width, ZF, add, ascii, decimal, sub};
 use super::part::{Part, code};
 use iced_x86::IcedError;
-use iced_x86::code_asm::{
-    bx, dword_ptr, eax, ebp, ebx, ecx, edi, esi, qword_ptr, rax, rbx, rcx, rdi, rsi,
-};
+use iced_x86::code_asm::{bx, dword_ptr, eax, ebp, ebx, ecx, edi, esi, qword_ptr, rax, rbx, rcx, rdi, rsi};
 
 /// Operands: signs, carries out of nibbles, bytes, words and dwords.
 pub(super) const VALUES: [u64; 14] = [

@@ -50,7 +50,7 @@ pub(super) fn body(part: &mut Part) -> Result<Mark, IcedError> {
 }
 
 pub(super) fn stages(part: &mut Part, vm86: &Vm86) -> Result<(), IcedError> {
-    part.stage(0x26, "task switches")?;
+    part.stage(0x28, "task switches")?;
     flat(part)?;
     let entry = part.mark();
     code! { part.a => mov(eax, dword_ptr(at::TASK_B + tss::EIP)); mov(dword_ptr(at::SCRATCH + 0x20), eax); }
@@ -158,7 +158,7 @@ pub(super) fn build_vm86(part: &mut Part) -> Result<Vm86, IcedError> {
 }
 
 fn virtual_8086(part: &mut Part, vm86: &Vm86) -> Result<(), IcedError> {
-    part.stage(0x27, "virtual-8086 mode")?;
+    part.stage(0x29, "virtual-8086 mode")?;
     for piece in &vm86.pieces {
         let expected = part.expect()?;
         for value in [0, 0, 0, 0, 0, 0xc000, VM | piece.flags | 2, 0xf000, piece.offset] {
