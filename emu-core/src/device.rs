@@ -72,11 +72,13 @@ pub struct Env<'a> {
 
 impl Env<'_> {
     /// Emits a record in the name of `slot`.
+    #[inline]
     pub fn trace(&mut self, slot: Slot, event: TraceEvent) -> RecordId {
         self.tracer.emit(slot, event)
     }
 
     /// The same with bytes to keep beside the record.
+    #[inline]
     pub fn trace_with(&mut self, slot: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         self.tracer.emit_with(slot, event, bytes)
     }

@@ -101,18 +101,22 @@ impl<E: Copy> Cache<E> {
     }
 
     /// The entry of `set` that `is_it`, which is thereby used.
+    #[inline]
     pub(crate) fn find(&mut self, set: u16, is_it: impl Fn(&E) -> bool) -> Option<E> {
         let base = self.base(set);
         let lines = &mut self.lines[base..base + usize::from(self.geometry.ways)];
-        let (way, line) = lines.iter_mut().enumerate().find_map(|(way, line)| {
-            line.as_mut().filter(|line| is_it(&line.entry)).map(|line| (way, line))
-        })?;
-        if self.geometry.policy == Policy::Lru {
-            self.clock += 1;
-            line.stamp = self.clock;
-        }
+        let is_there = |line: &Option<Line<E>>| line.as_ref().is_some_and(|line| is_it(&line.entry));
+        let way = lines.iter().position(is_there)?;
+        let line = lines[way].as_mut()?;
         let entry = line.entry;
-        self.point_away(set, way);
+        match self.geometry.policy {
+            Policy::Lru => {
+                self.clock += 1;
+                line.stamp = self.clock;
+            }
+            Policy::PseudoLru => self.point_away(set, way),
+            Policy::Fifo | Policy::Random(_) => {}
+        }
         Some(entry)
     }
 

@@ -114,19 +114,30 @@ impl Tracer {
     }
 
     /// Numbers a record of the current cause and hands it to the sink if it is wanted.
+    #[inline]
     pub fn emit(&mut self, source: Slot, event: TraceEvent) -> RecordId {
         self.emit_with(source, event, &[])
     }
 
     /// The same with bytes that the sink is to keep beside the record, if it wants the record.
+    ///
+    /// Without a trace this is a count, at the place where it is called: the event need not even be made.
+    #[inline]
     pub fn emit_with(&mut self, source: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         let id = RecordId(self.state.next_id);
         self.state.next_id += 1;
+        if self.mask != TraceMask::NONE {
+            self.write_if_wanted(id, source, event, bytes);
+        }
+        id
+    }
+
+    #[inline(never)]
+    fn write_if_wanted(&mut self, id: RecordId, source: Slot, event: TraceEvent, bytes: &[u8]) {
         if self.mask.has(event.kind()) && id.0 >= self.told {
             let (time, insns, cause) = (self.now, self.insns, self.cause);
             self.write(&TraceRecord { id, time, insns, source, cause, event }, bytes);
         }
-        id
     }
 
     fn write(&mut self, record: &TraceRecord, bytes: &[u8]) {
@@ -165,12 +176,14 @@ impl Tracer {
     }
 
     /// The record on whose behalf things happen now.
+    #[inline]
     #[must_use]
     pub fn cause(&self) -> Option<RecordId> {
         self.cause
     }
 
     /// Makes `cause` the current one and answers the one before, to be put back.
+    #[inline]
     pub fn set_cause(&mut self, cause: Option<RecordId>) -> Option<RecordId> {
         std::mem::replace(&mut self.cause, cause)
     }
