@@ -136,11 +136,14 @@ pub enum Guest {
 pub struct Nic {
     /// Its address, as in its EEPROM.
     pub mac: String,
+    /// Whether its pin can be masked through the PCI command register, as PCI 2.3 has it. The 82540EM is older and can't;
+    /// with it VFIO lets the card share an interrupt.
+    pub intx_masking: bool,
 }
 
 impl Default for Nic {
     fn default() -> Self {
-        Self { mac: "52:54:00:12:34:56".to_owned() }
+        Self { mac: "52:54:00:12:34:56".to_owned(), intx_masking: true }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::wire::{FRAME_MIN, LinkSpeed, parse_mac};
 use emu_core::{VirtDuration, VirtTime};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// When frames arrive.
@@ -81,6 +82,9 @@ pub struct ReplayConfig {
     pub after: Trigger,
     /// What becomes of a frame that the card has no room for.
     pub room: Room,
+    /// Frames of the capture, counted from 0, that come so many milliseconds later than the pacing says, and all after
+    /// them as well: time for a guest to do something else.
+    pub pauses: BTreeMap<u64, u64>,
 }
 
 impl Default for ReplayConfig {
@@ -93,6 +97,7 @@ impl Default for ReplayConfig {
             link_mbps: 1000,
             after: Trigger::PowerOn,
             room: Room::Lose,
+            pauses: BTreeMap::new(),
         }
     }
 }
@@ -118,6 +123,7 @@ pub struct Replay {
     start: VirtDuration,
     after: Trigger,
     room: Room,
+    pauses: BTreeMap<u64, u64>,
     total: u64,
     state: ReplayState,
 }
@@ -163,6 +169,7 @@ impl Replay {
             start,
             after: config.after,
             room: config.room,
+            pauses: config.pauses.clone(),
             total,
             state: ReplayState { next: 0, arrival: None, fingerprint: 0 },
             frames,
@@ -201,8 +208,8 @@ impl Replay {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
             }
         };
-        let Self { pacing, speed, start, after, room, total, .. } = self;
-        add(format!("{pacing:?} {speed:?} {start:?} {after:?} {room:?} {total}").as_bytes());
+        let Self { pacing, speed, start, after, room, pauses, total, .. } = self;
+        add(format!("{pacing:?} {speed:?} {start:?} {after:?} {room:?} {pauses:?} {total}").as_bytes());
         for frame in &self.frames {
             add(&frame.time_ns.to_le_bytes());
             add(&(frame.bytes.len() as u64).to_le_bytes());
@@ -230,12 +237,18 @@ impl Replay {
         }
     }
 
+    /// What the configuration adds in front of frame `number`.
+    fn pause(&self, number: u64) -> VirtDuration {
+        let place = number % self.frames.len() as u64;
+        self.pauses.get(&place).map_or(VirtDuration::ZERO, |ms| VirtDuration::from_ms(*ms))
+    }
+
     /// The arrival after frame `number`'s.
     fn arrival_after(&self, number: u64, arrival: VirtTime) -> Option<VirtTime> {
         if number + 1 >= self.total {
             return None;
         }
-        let wanted = arrival.after(self.wanted_gap(number));
+        let wanted = arrival.after(self.wanted_gap(number)).after(self.pause(number + 1));
         let next = self.frame(number + 1).bytes.len();
         Some(wanted.max(arrival.after(self.speed.gap()).after(self.speed.frame(next))))
     }
@@ -366,6 +379,18 @@ mod tests {
         let late = VirtTime::ZERO.after(VirtDuration::from_us(500));
         assert!(replay.receive(late).is_some());
         assert_eq!((replay.next_arrival().map(VirtTime::as_ns), replay.held()), (Some(600_000), Some(70)));
+    }
+
+    #[test]
+    fn a_pause_moves_a_frame_and_those_after_it_in_every_loop() {
+        let config = ReplayConfig { pauses: [(1, 2)].into(), loops: 2, ..Default::default() };
+        let mut replay = replay(Pacing::BackToBack, &config, &[(0, 60), (0, 60), (0, 60)]);
+        let mut times = Vec::new();
+        while let Some(time) = replay.next_arrival() {
+            times.push(time.as_ns());
+            assert!(replay.receive(time).is_some());
+        }
+        assert_eq!(times, [10_000, 2_010_000, 2_010_672, 2_011_344, 4_011_344, 4_012_016]);
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl Machine {
         let low_end = ranges.first().map_or(0, |(_, end)| end.0);
         let high = ranges.get(1).map_or(0, |(start, end)| end.0 - start.0);
         let devices = Devices {
-            nic: E1000::new(E1000Config::with_mac(scenario.nic.mac()?)),
+            nic: E1000::new(E1000Config {
+                intx_masking: scenario.nic.intx_masking,
+                ..E1000Config::with_mac(scenario.nic.mac()?)
+            }),
             host_bridge: HostBridge::new(Some(layout::ECAM.0), low_end),
             lpc: LpcBridge::new(Some(layout::PM_PORTS)),
             config_ports: ConfigPorts::default(),

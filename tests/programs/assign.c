@@ -399,6 +399,7 @@ static void report_to_read_only(void) {
 
 /* The card has just read that page, so its translation is in the IOTLB when the mapping goes. */
 static void send_after_unmap(const uint8_t *mac) {
+    wait_ms(5000); /* the kernel tells of ten things in five seconds, and each fault is three of them */
     start();
     announce(mac);
     unmap(TX_BUFFER, 1);
@@ -422,6 +423,9 @@ int main(void) {
     open_card();
     memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(memory != MAP_FAILED, "memory");
+    /* Every page is written to before it is mapped: one that was not is the kernel's shared page of zeros, and stays it for a card that
+     * may only read. */
+    memset(memory, 0, PAGES * PAGE);
     memset(AT(GUARD_PAGE), GUARD_BYTE, PAGE);
     map(RX_RING, RX_RING_PAGE, 1, RW);
     map(TX_RING, TX_RING_PAGE, 1, RW);

@@ -1,6 +1,11 @@
 //! The card's PCI configuration space. Manual chapter 4.1.
+//!
+//! What hands the card to somebody else, as VFIO and Xen do, wants two things of it. *A reset of the function*: the way from
+//! D3hot to D0, since PMCSR.No_Soft_Reset reads 0 (PCI PM 1.2, 3.2.4); it puts back configuration space and MAC and leaves the
+//! PHY, so the link stays. There is no function level reset: that is PCI Express's, or of the Advanced Features capability,
+//! which came years after this card. *A pin that can be masked from outside*: [`super::E1000Config::intx_masking`].
 
-use super::{E1000, IO_BAR, MMIO_BAR, spec};
+use super::{E1000, E1000Config, IO_BAR, MMIO_BAR, spec};
 use crate::pci::spec as pci;
 use crate::pci::{BarKind, ConfigSpace, Identity, PciFunction};
 use emu_core::Width;
@@ -14,7 +19,7 @@ const MSI_CAPABILITY: u16 = 0xf0;
 const POWER_CAPABILITIES: u16 = 0x4822;
 
 /// The configuration space of a card that was just switched on.
-pub(super) fn config_space() -> ConfigSpace {
+pub(super) fn config_space(card: &E1000Config) -> ConfigSpace {
     let mut config = ConfigSpace::new(Identity {
         vendor: 0x8086,
         device: 0x100e,
@@ -29,7 +34,7 @@ pub(super) fn config_space() -> ConfigSpace {
         | pci::COMMAND_MWI
         | pci::COMMAND_PARITY
         | pci::COMMAND_SERR
-        | pci::COMMAND_INTX_DISABLE;
+        | if card.intx_masking { pci::COMMAND_INTX_DISABLE } else { 0 };
     config.allow(pci::COMMAND, Width::B2, u32::from(command));
     let status = pci::STATUS_66MHZ | pci::STATUS_DEVSEL_MEDIUM;
     config.preset(pci::STATUS, Width::B2, u32::from(status));

@@ -97,7 +97,9 @@ impl E1000 {
                 self.assert_interrupt(ctx, wanted);
             }
         }
-        self.pci.set_interrupt_status(self.irq.asserted && !self.pci.msi_enabled());
+        if self.config.intx_masking {
+            self.pci.set_interrupt_status(self.irq.asserted && !self.pci.msi_enabled());
+        }
         self.drive_pin(ctx, wanted);
     }
 

@@ -63,13 +63,16 @@ pub struct E1000Config {
     pub mac: [u8; 6],
     /// Latencies.
     pub timing: Timing,
+    /// Command.InterruptDisable and Status.Interrupt (PCI 2.3, 6.2.2 and 6.2.3), as this family's 82541 and 82547 have
+    /// them. The 82540EM conforms to PCI 2.2 and lacks both; drivers notice by trying.
+    pub intx_masking: bool,
 }
 
 impl E1000Config {
-    /// A card of that address with the default latencies.
+    /// A card of that address with the default latencies, whose pin can be masked.
     #[must_use]
     pub fn with_mac(mac: [u8; 6]) -> Self {
-        Self { mac, timing: Timing::default() }
+        Self { mac, timing: Timing::default(), intx_masking: true }
     }
 }
 
@@ -184,7 +187,7 @@ impl E1000 {
     #[must_use]
     pub fn new(config: E1000Config) -> Self {
         let mut card = Self {
-            pci: config::config_space(),
+            pci: config::config_space(&config),
             regs: Regs::default(),
             tables: Tables::default(),
             eeprom: Eeprom::new(config.mac),

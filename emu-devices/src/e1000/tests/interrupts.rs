@@ -58,6 +58,17 @@ fn intx_disable_keeps_the_pin_low_but_not_the_status_bit() {
 }
 
 #[test]
+fn without_intx_masking_the_bits_are_not_there() {
+    let mut bench = Bench::with(E1000Config { intx_masking: false, ..E1000Config::with_mac(MAC) });
+    bench.config_write(pci::COMMAND, Width::B2, 0x407);
+    assert_eq!(bench.config_read(pci::COMMAND, Width::B2), 7, "this is how Linux finds out");
+    bench.write(IMS, ICR_LSC);
+    bench.write(ICS, ICR_LSC);
+    assert!(bench.pin());
+    assert_eq!(bench.config_read(pci::STATUS, Width::B2) & 8, 0);
+}
+
+#[test]
 fn msi_replaces_the_pin_with_one_message_per_assertion() {
     let mut bench = Bench::running();
     bench.config_write(0xf4, Width::B4, 0xfee0_0000);

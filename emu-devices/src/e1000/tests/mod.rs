@@ -68,7 +68,11 @@ struct Bench {
 impl Bench {
     /// A card with memory and bus mastering on.
     fn new() -> Self {
-        let config = E1000Config::with_mac(MAC);
+        Self::with(E1000Config::with_mac(MAC))
+    }
+
+    /// The same with a card of another kind.
+    fn with(config: E1000Config) -> Self {
         let mut bench = Self {
             fabric: FakeFabric::new(1 << 20),
             card: E1000::new(config),
