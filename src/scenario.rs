@@ -136,8 +136,8 @@ pub enum Guest {
 pub struct Nic {
     /// Its address, as in its EEPROM.
     pub mac: String,
-    /// Whether its pin can be masked through the PCI command register, as PCI 2.3 has it. The 82540EM is older and can't;
-    /// with it VFIO lets the card share an interrupt.
+    /// Whether its pin can be masked through the PCI command register, as since PCI 2.3; without, VFIO and Xen mask the whole
+    /// interrupt instead and do not let it be shared.
     pub intx_masking: bool,
 }
 

@@ -3,6 +3,7 @@
  * tests/assignment.rs compares that with the trace. Kernel interface: include/uapi/linux/vfio.h. Card: 8254x manual, chapters 3 and 13. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,6 +120,15 @@ static void name_of_link(const char *path, char *name, size_t room) {
 }
 
 /* ---- from the kernel's driver to vfio-pci and back ---- */
+
+/* The kernel's driver sets up its rings, so that there is something to take away from it. */
+static void bring_up(void) {
+    struct ifreq request = {.ifr_name = "eth0", .ifr_flags = IFF_UP};
+    int any = socket(AF_INET, SOCK_DGRAM, 0);
+    check(any >= 0 && ioctl(any, SIOCSIFFLAGS, &request) == 0, "eth0 up");
+    close(any);
+    wait_ms(100);
+}
 
 static void hand_over(const char *from, const char *to) {
     char path[128], driver[64];
@@ -419,6 +430,7 @@ int main(void) {
 
     name_of_link("/sys/class/net/eth0/device", card, sizeof card);
 
+    bring_up();
     hand_over("e1000", "vfio-pci");
     open_card();
     memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

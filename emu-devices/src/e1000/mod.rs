@@ -63,8 +63,8 @@ pub struct E1000Config {
     pub mac: [u8; 6],
     /// Latencies.
     pub timing: Timing,
-    /// Command.InterruptDisable and Status.Interrupt (PCI 2.3, 6.2.2 and 6.2.3), as this family's 82541 and 82547 have
-    /// them. The 82540EM conforms to PCI 2.2 and lacks both; drivers notice by trying.
+    /// Command.InterruptDisable and Status.Interrupt, which came with PCI 2.3 (6.2.2, 6.2.3). Without them the card is one of
+    /// PCI 2.2, as older members of its family are; drivers find out by trying.
     pub intx_masking: bool,
 }
 
