@@ -65,9 +65,11 @@ mod at {
     pub(super) const TASK_B: u32 = 0xf80;
     pub(super) const TASK64: u32 = 0x1000;
     pub(super) const LDT: u32 = 0x1080;
-    /// Tops of stacks: of everything at level 0, of interrupts from level 3, of the second task or IST, of level 3.
+    pub(super) const TASK16: u32 = 0x1100;
+    /// Tops of stacks: of everything at level 0, of interrupts from level 3, of level 1, of the second task or IST, of level 3.
     pub(super) const STACK: u32 = 0x7c00;
     pub(super) const STACK0: u32 = 0xa000;
+    pub(super) const STACK1: u32 = 0xa800;
     pub(super) const STACK_B: u32 = 0xb000;
     pub(super) const STACK3: u32 = 0xc000;
     /// Page tables, and a page to try them on.
@@ -137,7 +139,10 @@ pub fn image(variant: &Variant) -> Result<Vec<u8>, IcedError> {
         stubs32: code32.answer.stubs,
         stubs64: code64.answer,
         gate: code32.answer.gate,
+        gate16: code32.answer.gate16,
+        ring1: code32.answer.ring1,
         task: code32.answer.task,
+        task16: code32.answer.task16,
     };
     let mut image = vec![0; SIZE];
     let mut end = 0;

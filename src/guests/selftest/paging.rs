@@ -44,6 +44,7 @@ pub(super) fn stages(part: &mut Part) -> Result<(), IcedError> {
             }
         }
     }
+    changed(part)?;
     large(part)?;
     pae(part)?;
     // Paging off again.
@@ -101,6 +102,34 @@ fn access(
     part.raised_anywhere(&expected, PF, error)?;
     code! { part.a => mov(eax, cr2); }
     part.eax_is(PLACE)
+}
+
+/// Another page in the same place: seen after INVLPG, after CR3 was loaded, and after paging was off.
+fn changed(part: &mut Part) -> Result<(), IcedError> {
+    let other = at::PAGE + 0x1000;
+    let offset = PLACE - at::PAGE;
+    part.check()?;
+    part.word_is(at::DIRECTORY, at::TABLE | P | RW | US | A)?;
+    flat(part)?;
+    code! { part.a => mov(dword_ptr(ENTRY), at::PAGE | P | RW); invlpg(ptr(PLACE)); mov(dword_ptr(PLACE), 1); mov(dword_ptr(other + offset), 2); }
+    let by_invlpg = |part: &mut Part| part.a.invlpg(ptr(PLACE));
+    let by_cr3 = |part: &mut Part| {
+        code! { part.a => mov(eax, cr3); mov(cr3, eax); }
+        Ok(())
+    };
+    let by_cr0 = |part: &mut Part| {
+        code! { part.a => mov(eax, cr0); and(eax, !PG); mov(cr0, eax); or(eax, PG); mov(cr0, eax); }
+        Ok(())
+    };
+    let ways: [(u32, u32, fn(&mut Part) -> Result<(), IcedError>); 3] =
+        [(other, 2, by_invlpg), (at::PAGE, 1, by_cr3), (other, 2, by_cr0)];
+    for (page, value, way) in ways {
+        part.check()?;
+        code! { part.a => mov(eax, dword_ptr(PLACE)); mov(dword_ptr(ENTRY), page | P | RW); }
+        way(part)?;
+        part.word_is(PLACE, value)?;
+    }
+    Ok(())
 }
 
 /// Through the large page to low memory, with its own accessed and dirty bits.

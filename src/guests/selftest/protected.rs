@@ -13,7 +13,10 @@ use iced_x86::code_asm::{ax, ds, dword_ptr, eax, es, esp, fs, gs, ss};
 pub(super) struct Code32 {
     pub(super) stubs: Vec<u32>,
     pub(super) gate: u32,
+    pub(super) gate16: u32,
+    pub(super) ring1: u32,
     pub(super) task: u32,
+    pub(super) task16: u32,
 }
 
 /// From the jump out of 16-bit code to 64-bit code.
@@ -23,7 +26,10 @@ pub(super) fn build(part: &mut Part, vm86: &Vm86) -> Result<Code32, IcedError> {
     part.a.jmp(start)?;
     let stubs = handlers(part)?;
     let gate = gates::target(part)?;
+    let gate16 = gates::target16(part)?;
+    let ring1 = gates::target_ring1(part)?;
     let task = tasks::body(part)?;
+    let task16 = tasks::body16(part)?;
     part.set(begin)?;
     flat(part)?;
     code! { part.a => mov(esp, at::STACK); lidt(iced_x86::code_asm::fword_ptr(at::IDTR)); }
@@ -32,13 +38,20 @@ pub(super) fn build(part: &mut Part, vm86: &Vm86) -> Result<Code32, IcedError> {
     part.stage(0x20, "32-bit code: shifts by one and by immediate counts")?;
     shifts::by_immediate(part, &[Width(8), Width(16), Width(32)])?;
     segments::stages(part)?;
-    gates::stage(part)?;
+    gates::stages(part)?;
     paging::stages(part)?;
     tasks::stages(part, vm86)?;
     debug::stage(part)?;
     long::enter(part)?;
     let stubs = stubs.iter().map(|stub| part.address(*stub)).collect();
-    Ok(Code32 { stubs, gate: part.address(gate), task: part.address(task) })
+    Ok(Code32 {
+        stubs,
+        gate: part.address(gate),
+        gate16: part.address(gate16),
+        ring1: part.address(ring1),
+        task: part.address(task),
+        task16: part.address(task16),
+    })
 }
 
 /// Flat segments, FS and GS null.

@@ -6,7 +6,7 @@ use super::model::ZF;
 use super::part::{Part, code};
 use super::tables::sel;
 use iced_x86::IcedError;
-use iced_x86::code_asm::{ax, byte_ptr, cx, ds, dword_ptr, eax, ecx, edx, es, fs, gs, ss};
+use iced_x86::code_asm::{ax, byte_ptr, cx, ds, dword_ptr, eax, ebp, ecx, edx, es, fs, gs, ss};
 
 const GP: u8 = 13;
 const NP: u8 = 11;
@@ -65,6 +65,10 @@ fn loads(part: &mut Part) -> Result<(), IcedError> {
         part.jump_far(selector, 0)?;
         part.raised(expected, vector, u32::from(selector))?;
     }
+    // Conforming code may be read from with any RPL.
+    part.check()?;
+    code! { part.a => mov(eax, u32::from(sel::CONFORMING | 3)); mov(es, ax); mov(eax, dword_ptr(at::VALUES + 8).es()); }
+    part.eax_is(1)?;
     // The local table: loaded, its first segment is like DATA32; a second one there is not.
     part.check()?;
     code! { part.a => mov(eax, u32::from(sel::LDT)); lldt(ax); mov(eax, 4); mov(es, ax); mov(dword_ptr(at::SCRATCH).es(), 0x77); }
@@ -77,6 +81,7 @@ fn loads(part: &mut Part) -> Result<(), IcedError> {
 
 fn limits(part: &mut Part) -> Result<(), IcedError> {
     let fail = part.fail;
+    part.check()?;
     code! { part.a => mov(eax, u32::from(sel::READ_ONLY)); mov(fs, ax); mov(eax, dword_ptr(at::VALUES + 8).fs()); }
     part.eax_is(1)?;
     let expected = part.expect()?;
@@ -95,11 +100,33 @@ fn limits(part: &mut Part) -> Result<(), IcedError> {
         }
         part.raised(expected, GP, 0)?;
     }
-    // Downwards from FFFF: 1000h to FFFFFFFF are inside, since it is a 32-bit segment.
-    part.check()?;
-    code! { part.a => mov(eax, u32::from(sel::DOWN)); mov(fs, ax); mov(eax, dword_ptr(0x1000).fs()); mov(eax, dword_ptr(0x2_0000).fs()); }
+    // Downwards: what the limit names is outside, up to the segment's 64 KiB or 4 GiB. Upwards in pages: the last byte of the last page.
+    for (selector, inside, outside) in [
+        (sel::DOWN, &[0x1000u32, 0x2_0000][..], &[0xfffu32, 0][..]),
+        (sel::DOWN16, &[0x1000, 0xfffc], &[0xfff, 0xfffd, 0x1_0000]),
+        (sel::DOWN_PAGES, &[0x2000, 0x2_0000], &[0x1fff, 0]),
+        (sel::PAGES, &[0, 0x1ffc], &[0x1ffd, 0x2000]),
+    ] {
+        part.check()?;
+        code! { part.a => mov(eax, u32::from(selector)); mov(fs, ax); }
+        for offset in inside {
+            code! { part.a => mov(edx, *offset); mov(eax, dword_ptr(edx).fs()); }
+        }
+        for offset in outside {
+            part.a.mov(edx, *offset)?;
+            let expected = part.expect()?;
+            part.a.mov(eax, dword_ptr(edx).fs())?;
+            part.raised(expected, GP, 0)?;
+        }
+    }
+    // The same as the stack: #SS.
+    code! { part.a => mov(eax, u32::from(sel::DOWN_PAGES)); mov(ss, ax); mov(ebp, 0x1ffe); }
     let expected = part.expect()?;
-    part.a.mov(eax, dword_ptr(0xfff).fs())?;
+    part.a.mov(eax, dword_ptr(ebp))?;
+    part.raised(expected, SS, 0)?;
+    // A jump beyond the end of 16-bit code: at the jump.
+    let expected = part.expect()?;
+    part.jump_far(sel::CODE16, 0x1_0000)?;
     part.raised(expected, GP, 0)?;
     // Null: loaded without a fault, used with one. Code is not written to.
     code! { part.a => xor(eax, eax); mov(gs, ax); }

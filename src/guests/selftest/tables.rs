@@ -1,6 +1,6 @@
 //! What the ROM copies into RAM before anything else: operands, descriptor tables, task states.
 
-use super::at;
+use super::{BASE, at};
 use super::sums::VALUES;
 
 /// Selectors. With SYSRET's order: user code of 32 bits, user data, user code of 64 bits.
@@ -26,7 +26,20 @@ pub(super) mod sel {
     pub(in super::super) const EXECUTE_ONLY: u16 = 0xa0;
     pub(in super::super) const SMALL: u16 = 0xa8;
     pub(in super::super) const TASK64: u16 = 0xb0;
-    pub(in super::super) const LIMIT: u16 = 0xbf;
+    pub(in super::super) const DOWN16: u16 = 0xc0;
+    pub(in super::super) const PAGES: u16 = 0xc8;
+    pub(in super::super) const DOWN_PAGES: u16 = 0xd0;
+    pub(in super::super) const CONFORMING: u16 = 0xd8;
+    pub(in super::super) const CODE_RING1: u16 = 0xe0 | 1;
+    pub(in super::super) const DATA_RING1: u16 = 0xe8 | 1;
+    pub(in super::super) const GATE_RING1: u16 = 0xf0;
+    pub(in super::super) const ABSENT_GATE: u16 = 0xf8;
+    pub(in super::super) const KERNEL_GATE: u16 = 0x100;
+    pub(in super::super) const GATE16: u16 = 0x108;
+    /// The lower half of the ROM, so that 16-bit gates and tasks reach it.
+    pub(in super::super) const CODE_ROM: u16 = 0x110;
+    pub(in super::super) const TASK16: u16 = 0x118;
+    pub(in super::super) const LIMIT: u16 = 0x11f;
     pub(in super::super) const BEYOND: u16 = 0x7f8;
 }
 
@@ -34,10 +47,13 @@ pub(super) mod sel {
 pub(super) mod tss {
     pub(in super::super) const ESP0: u32 = 0x04;
     pub(in super::super) const SS0: u32 = 0x08;
+    pub(in super::super) const ESP1: u32 = 0x0c;
+    pub(in super::super) const SS1: u32 = 0x10;
     pub(in super::super) const EIP: u32 = 0x20;
     pub(in super::super) const EFLAGS: u32 = 0x24;
     pub(in super::super) const ESP: u32 = 0x38;
     pub(in super::super) const SEGMENTS: u32 = 0x48;
+    pub(in super::super) const TRAP: u32 = 0x64;
     pub(in super::super) const MAP: u32 = 0x66;
 }
 
@@ -46,7 +62,10 @@ pub(super) struct Addresses {
     pub(super) stubs32: Vec<u32>,
     pub(super) stubs64: Vec<u32>,
     pub(super) gate: u32,
+    pub(super) gate16: u32,
+    pub(super) ring1: u32,
     pub(super) task: u32,
+    pub(super) task16: u32,
 }
 
 fn segment(base: u32, limit: u32, kind: u8, flags: u8) -> u64 {
@@ -90,6 +109,18 @@ fn descriptors(addresses: &Addresses) -> Vec<(u16, u64)> {
         (sel::EXECUTE_ONLY, segment(0, FLAT, 0x99, 0xc)),
         (sel::SMALL, segment(0x9000, 0x10, 0x93, 0x4)),
         (sel::TASK64, segment(at::TASK64, 0x67, 0x89, 0)),
+        (sel::DOWN16, segment(0, 0xfff, 0x97, 0)),
+        (sel::PAGES, segment(0, 1, 0x93, 0xc)),
+        (sel::DOWN_PAGES, segment(0, 1, 0x97, 0xc)),
+        (sel::CONFORMING, segment(0, FLAT, 0x9f, 0xc)),
+        (sel::CODE_RING1, segment(0, FLAT, 0xbb, 0xc)),
+        (sel::DATA_RING1, segment(0, FLAT, 0xb3, 0xc)),
+        (sel::GATE_RING1, gate(0xec, sel::CODE_RING1, addresses.ring1, 0)),
+        (sel::ABSENT_GATE, gate(0x6c, sel::CODE32, addresses.gate, 0)),
+        (sel::KERNEL_GATE, gate(0x8c, sel::CODE32, addresses.gate, 0)),
+        (sel::GATE16, gate(0xe4, sel::CODE_ROM, addresses.gate16 - BASE, 1)),
+        (sel::CODE_ROM, segment(BASE, 0xffff, 0x9b, 0x4)),
+        (sel::TASK16, segment(at::TASK16, 0x2b, 0x81, 0)),
     ]
 }
 
@@ -135,6 +166,8 @@ pub(super) fn ram_image(addresses: &Addresses) -> Vec<u8> {
 fn tasks(put: &mut impl FnMut(u32, &[u8]), addresses: &Addresses) {
     put(at::TASK_A + tss::ESP0, &at::STACK0.to_le_bytes());
     put(at::TASK_A + tss::SS0, &sel::DATA32.to_le_bytes());
+    put(at::TASK_A + tss::ESP1, &at::STACK1.to_le_bytes());
+    put(at::TASK_A + tss::SS1, &sel::DATA_RING1.to_le_bytes());
     // The map of ports: 81h is not for everybody.
     put(at::TASK_A + tss::MAP, &0x68u16.to_le_bytes());
     put(at::TASK_A + 0x68 + 0x81 / 8, &[1 << (0x81 % 8)]);
@@ -150,4 +183,19 @@ fn tasks(put: &mut impl FnMut(u32, &[u8]), addresses: &Addresses) {
     put(at::TASK64 + 4, &u64::from(at::STACK0).to_le_bytes());
     put(at::TASK64 + 0x24, &u64::from(at::STACK_B).to_le_bytes());
     put(at::TASK64 + tss::MAP, &0x68u16.to_le_bytes());
+    // Of 16 bits (figure 8-11): IP, flags, AX, BX, SP, then ES, CS, SS, DS.
+    let words = [
+        (0x0e, (addresses.task16 - BASE) as u16),
+        (0x10, 2),
+        (0x12, 0x1234),
+        (0x18, 0x5678),
+        (0x1a, at::STACK_B as u16),
+        (0x22, data),
+        (0x24, sel::CODE_ROM),
+        (0x26, data),
+        (0x28, data),
+    ];
+    for (offset, value) in words {
+        put(at::TASK16 + offset, &value.to_le_bytes());
+    }
 }

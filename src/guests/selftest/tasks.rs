@@ -6,8 +6,9 @@ use super::part::{Mark, Part, code};
 use super::protected::flat;
 use super::tables::{sel, tss};
 use iced_x86::IcedError;
-use iced_x86::code_asm::{al, ax, byte_ptr, cr0, dword_ptr, dx, eax, ebx, ecx, esp, word_ptr};
+use iced_x86::code_asm::{al, ax, bx, byte_ptr, cr0, dr6, dword_ptr, dx, eax, ebx, ecx, esp, word_ptr};
 
+const TS: u8 = 10;
 const GP: u8 = 13;
 const NT: u32 = 0x4000;
 const VM: u32 = 0x2_0000;
@@ -49,6 +50,13 @@ pub(super) fn body(part: &mut Part) -> Result<Mark, IcedError> {
     Ok(here)
 }
 
+/// The second task of 16 bits: records AX and BX, and goes back.
+pub(super) fn body16(part: &mut Part) -> Result<Mark, IcedError> {
+    let here = part.here()?;
+    code! { part.a => mov(word_ptr(at::SCRATCH), ax); mov(word_ptr(at::SCRATCH + 2), bx); clts(); iretd(); }
+    Ok(here)
+}
+
 pub(super) fn stages(part: &mut Part, vm86: &Vm86) -> Result<(), IcedError> {
     part.stage(0x28, "task switches")?;
     flat(part)?;
@@ -62,11 +70,23 @@ pub(super) fn stages(part: &mut Part, vm86: &Vm86) -> Result<(), IcedError> {
         switch(part, insn, nested)?;
     }
     // To oneself, who is busy; to a state that is too short; JMP to what is no task.
-    for (selector, vector) in [(sel::TASK_A, GP), (sel::SHORT_TASK, 10)] {
+    for (selector, vector) in [(sel::TASK_A, GP), (sel::SHORT_TASK, TS)] {
         let expected = part.expect()?;
         part.jump_far(selector, 0)?;
         part.raised(expected, vector, u32::from(selector))?;
     }
+    // A nested return to a task that is not busy.
+    let expected = part.expect()?;
+    code! { part.a => mov(word_ptr(at::TASK_A), u32::from(sel::TASK_B)); push(NT as i32 | 2); popfd(); iretd(); }
+    part.raised_anywhere(&expected, TS, u32::from(sel::TASK_B))?;
+    code! { part.a => push(2); popfd(); }
+    in_the_new_task(part)?;
+    // A task of 16 bits.
+    part.check()?;
+    part.raw(&[0x9a, 0, 0, 0, 0, sel::TASK16 as u8, (sel::TASK16 >> 8) as u8])?;
+    part.word_is(at::SCRATCH, 0x5678_1234)?;
+    code! { part.a => movzx(eax, word_ptr(at::TASK16)); }
+    part.eax_is(u32::from(sel::TASK_A))?;
     // TS: the next x87 instruction is #NM, until CLTS. WAIT only with MP.
     code! { part.a => mov(eax, cr0); or(eax, 8); and(eax, !6); mov(cr0, eax); wait(); }
     for insn in [&[0xd9, 0xd0][..], &[0x9b]] {
@@ -78,6 +98,41 @@ pub(super) fn stages(part: &mut Part, vm86: &Vm86) -> Result<(), IcedError> {
     part.check()?;
     code! { part.a => clts(); fninit(); }
     virtual_8086(part, vm86)
+}
+
+/// What comes after the switch is raised in the new task: a segment that it can't have, and its trap bit.
+fn in_the_new_task(part: &mut Part) -> Result<(), IcedError> {
+    let ds = tss::SEGMENTS + 12;
+    let body = at::SCRATCH + 0x20;
+    for (place, value, before, vector) in [
+        (ds, u32::from(sel::BEYOND), u32::from(sel::DATA32), TS),
+        (ds, u32::from(sel::ABSENT), u32::from(sel::DATA32), 11),
+        (tss::TRAP, 1 | 0x68 << 16, 0x68 << 16, 1),
+    ] {
+        let after = part.mark();
+        let resume = part.address(after);
+        code! { part.a =>
+            mov(eax, dword_ptr(body)); mov(dword_ptr(at::TASK_B + tss::EIP), eax); mov(dword_ptr(at::TASK_B + tss::ESP), at::STACK_B);
+            mov(dword_ptr(at::TASK_B + place), value);
+        }
+        let expected = part.expect()?;
+        part.jump_far(sel::TASK_B, 0)?;
+        let error = if vector == 1 { 0 } else { value };
+        part.raised_anywhere(&expected, vector, error)?;
+        code! { part.a => mov(eax, dword_ptr(at::FAULT_IP)); sub(eax, dword_ptr(body)); }
+        part.eax_is(0)?;
+        code! { part.a => str(eax); }
+        part.eax_is(u32::from(sel::TASK_B))?;
+        // And back, to here.
+        code! { part.a => mov(dword_ptr(at::TASK_A + tss::EIP), resume); }
+        part.jump_far(sel::TASK_A, 0)?;
+        part.set(after)?;
+        code! { part.a => mov(dword_ptr(at::TASK_B + place), before); clts(); }
+    }
+    code! { part.a => mov(eax, dr6); and(eax, 0x8000); }
+    part.eax_is(0x8000)?;
+    code! { part.a => xor(eax, eax); mov(dr6, eax); }
+    Ok(())
 }
 
 /// One switch to the second task and back.
