@@ -237,9 +237,13 @@ fn outwards(part: &mut Part) -> Result<(), IcedError> {
     part.set(inside)?;
     code! { part.a => mov(ebx, ds); mov(ecx, es); mov(edx, fs); mov(esi, gs); mov(edi, esp); }
     to_kernel(part, &expected)?;
-    for (register, value) in
-        [(ebx, 0), (ecx, u32::from(sel::USER_DATA)), (edx, u32::from(sel::CONFORMING)), (esi, 0), (edi, at::STACK3 - 8)]
-    {
+    for (register, value) in [
+        (ebx, 0),
+        (ecx, u32::from(sel::USER_DATA)),
+        (edx, u32::from(sel::CONFORMING)),
+        (esi, 0),
+        (edi, at::STACK3 - 8),
+    ] {
         part.register_is(register, value)?;
     }
     Ok(())

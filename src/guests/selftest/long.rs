@@ -198,6 +198,7 @@ fn system_calls(part: &mut Part, entry: Mark) -> Result<(), IcedError> {
     part.word_is(at::FAULT_FLAGS, CF | 2)?;
     part.word_is(at::FAULT_SP, at::STACK3)?;
     part.word_is(at::HANDLER_SP, at::STACK0 - 56)?;
+    compatible_return(part)?;
     // HLT is not for level 3 here either.
     let inside = part.mark();
     let target = part.address(inside);
@@ -211,6 +212,28 @@ fn system_calls(part: &mut Part, entry: Mark) -> Result<(), IcedError> {
     part.raised_anywhere(&expected, 13, 0)
 }
 
+/// SYSRET without REX.W, to compatibility mode. Around the call the code is the same in both modes.
+fn compatible_return(part: &mut Part) -> Result<(), IcedError> {
+    let (entry, inside) = (part.mark(), part.mark());
+    let (gate, target) = (part.address(entry), part.address(inside));
+    code! { part.a => mov(ecx, LSTAR); xor(edx, edx); mov(eax, gate); wrmsr(); }
+    let expected = part.expect()?;
+    code! { part.a =>
+        push(u32::from(sel::USER_DATA) as i32); push(at::STACK3 as i32); push(2);
+        push(u32::from(sel::USER_CODE64) as i32); push(target as i32); iretq();
+    }
+    part.set(entry)?;
+    part.raw(&[0x0f, 0x07])?;
+    part.set(inside)?;
+    // SYSCALL, INT 20h
+    part.raw(&[0x0f, 0x05, 0xcd, 0x20])?;
+    part.raised_anywhere(&expected, 0x20, 0)?;
+    part.word_is(at::FAULT_CS, u32::from(sel::USER_CODE32))?;
+    part.word_is(at::FAULT_IP, target + 4)?;
+    code! { part.a => mov(eax, dword_ptr(at::HANDLER_SP)); }
+    part.eax_is(at::STACK0 - 56)
+}
+
 /// To the 32-bit code at LEAVE, by a far jump through memory.
 fn leave(part: &mut Part) -> Result<(), IcedError> {
     code! { part.a => mov(dword_ptr(POINTER), at::LEAVE_BASE); mov(dword_ptr(POINTER + 4), u32::from(sel::CODE32)); }
@@ -220,7 +243,6 @@ fn leave(part: &mut Part) -> Result<(), IcedError> {
 
 fn compatibility(part: &mut Part) -> Result<(), IcedError> {
     part.stage(0x34, "compatibility mode")?;
-    let fail = part.fail;
     part.check()?;
     let back = part.mark();
     let target = part.address(back);
@@ -228,7 +250,9 @@ fn compatibility(part: &mut Part) -> Result<(), IcedError> {
     leave(part)?;
     part.set(back)?;
     // There 40h is INC EAX, and PUSH takes four bytes.
-    code! { part.a => cmp(eax, 1); jne(fail); cmp(esp, at::STACK - 4); jne(fail); mov(esp, at::STACK); }
+    part.eax_is(1)?;
+    part.register_is(esp, at::STACK - 4)?;
+    part.a.mov(esp, at::STACK)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the ROM copies into RAM before anything else: operands, descriptor tables, task states.
 
-use super::{BASE, at};
 use super::sums::VALUES;
+use super::{BASE, at};
 
 /// Selectors. With SYSRET's order: user code of 32 bits, user data, user code of 64 bits.
 pub(super) mod sel {
