@@ -104,6 +104,9 @@ fn access(
     part.eax_is(PLACE)
 }
 
+/// Emits code.
+type Emit = fn(&mut Part) -> Result<(), IcedError>;
+
 /// Another page in the same place: seen after INVLPG, after CR3 was loaded, and after paging was off.
 fn changed(part: &mut Part) -> Result<(), IcedError> {
     let other = at::PAGE + 0x1000;
@@ -121,8 +124,7 @@ fn changed(part: &mut Part) -> Result<(), IcedError> {
         code! { part.a => mov(eax, cr0); and(eax, !PG); mov(cr0, eax); or(eax, PG); mov(cr0, eax); }
         Ok(())
     };
-    let ways: [(u32, u32, fn(&mut Part) -> Result<(), IcedError>); 3] =
-        [(other, 2, by_invlpg), (at::PAGE, 1, by_cr3), (other, 2, by_cr0)];
+    let ways: [(u32, u32, Emit); 3] = [(other, 2, by_invlpg), (at::PAGE, 1, by_cr3), (other, 2, by_cr0)];
     for (page, value, way) in ways {
         part.check()?;
         code! { part.a => mov(eax, dword_ptr(PLACE)); mov(dword_ptr(ENTRY), page | P | RW); }

@@ -98,11 +98,11 @@ fn divisor(part: &mut Part, digit: u8, width: Width) -> Result<(), IcedError> {
     let (prefix, low) = prefix(part.a.bitness(), width);
     let insns: &[&[u8]] = match digit {
         // shr cx, 1; or cx, 1; mov dx, cx; shr dx, 1
-        DIV => &[&[0xd0 | low, 0xe9], &[0x80 | 3 * low, 0xc9, 1], &[0x88 | low, 0xca], &[0xd0 | low, 0xea]],
+        DIV => &[&[0xd0 | low, 0xe9], &[0x80 | (3 * low), 0xc9, 1], &[0x88 | low, 0xca], &[0xd0 | low, 0xea]],
         // sar cx, 2; or cx, 1; mov dx, cx; add cx, cx; add cx, dx; mov dx, cx; sar dx, 2
         IDIV => &[
             &[0xc0 | low, 0xf9, 2],
-            &[0x80 | 3 * low, 0xc9, 1],
+            &[0x80 | (3 * low), 0xc9, 1],
             &[0x88 | low, 0xca],
             &[low, 0xc9],
             &[low, 0xd1],
