@@ -53,6 +53,67 @@ impl Default for IotlbConfig {
     }
 }
 
+/// Scalable mode, and what of it the unit can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScalableConfig {
+    /// ECAP.FSTS: first-stage tables.
+    pub first_stage: bool,
+    /// ECAP.SSTS: second-stage tables.
+    pub second_stage: bool,
+    /// ECAP.NEST: the first within the second; needs both.
+    pub nested: bool,
+    /// CAP.FS5LP: first-stage tables of 5 levels.
+    pub five_levels: bool,
+    /// CAP.FS1GP: first-stage pages of 1 GiB.
+    pub gigabyte_pages: bool,
+    /// ECAP.PASID and PSS: bits of a PASID that requests may carry, 1-20; with 0 they carry none.
+    pub pasid_bits: u8,
+    /// ECAP.RPS: context entries name the PASID of requests without one; else it is 0.
+    pub rid_pasid: bool,
+    /// ECAP.SRS: privileged requests.
+    pub supervisor: bool,
+    /// ECAP.ERS: requests for execution.
+    pub execution: bool,
+    /// ECAP.SSADS: second-stage accessed and dirty bits.
+    pub access_dirty: bool,
+}
+
+impl Default for ScalableConfig {
+    fn default() -> Self {
+        Self {
+            first_stage: true,
+            second_stage: true,
+            nested: true,
+            five_levels: true,
+            gigabyte_pages: true,
+            pasid_bits: 20,
+            rid_pasid: true,
+            supervisor: true,
+            execution: true,
+            access_dirty: true,
+        }
+    }
+}
+
+impl ScalableConfig {
+    /// What ECAP says of it.
+    fn extended_capabilities(&self) -> u64 {
+        let when = |on, bits| if on { bits } else { 0 };
+        let pasids = u64::from(self.pasid_bits);
+        ECAP_SMTS
+            | ECAP_SMPWCS
+            | when(self.first_stage, ECAP_FSTS)
+            | when(self.second_stage, ECAP_SSTS)
+            | when(self.nested, ECAP_NEST)
+            | when(self.rid_pasid, ECAP_RPS)
+            | when(self.supervisor, ECAP_SRS)
+            | when(self.execution, ECAP_ERS)
+            | when(self.access_dirty, ECAP_SSADS)
+            | when(pasids > 0, ECAP_PASID | pasids.saturating_sub(1) << ECAP_PSS_SHIFT)
+    }
+}
+
 /// What lookups cost, in nanoseconds of virtual time.
 ///
 /// The defaults follow what Neugebauer and others measured on Xeon servers ("Understanding PCIe performance for end host
@@ -69,22 +130,26 @@ pub struct Timing {
     pub context: u64,
     /// An interrupt-entry-cache lookup.
     pub interrupt: u64,
+    /// A PASID-cache lookup, which only scalable mode needs.
+    pub pasid: u64,
     /// A lookup in the paging-structure caches, all levels at once, where there are any.
     pub paging: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { hit: 5, walk_read: 80, context: 5, interrupt: 5, paging: 2 }
+        Self { hit: 5, walk_read: 80, context: 5, interrupt: 5, pasid: 5, paging: 2 }
     }
 }
 
 impl Timing {
-    /// A translation: context cache and IOTLB asked, the paging-structure caches `lookups` times, and `reads` entries
-    /// read from memory.
-    pub(crate) const fn translation(&self, lookups: u64, reads: u64) -> VirtDuration {
-        let paging = VirtDuration::from_ns(self.paging).times(lookups);
-        VirtDuration::from_ns(self.context.saturating_add(self.hit)).plus(paging).plus(self.reads(reads))
+    /// A translation: context cache and IOTLB asked, the PASID cache and the paging-structure caches so many times, and
+    /// `reads` entries read from memory.
+    pub(crate) const fn translation(&self, pasids: u64, paging: u64, reads: u64) -> VirtDuration {
+        let pasid = VirtDuration::from_ns(self.pasid).times(pasids);
+        let paging = VirtDuration::from_ns(self.paging).times(paging);
+        let always = VirtDuration::from_ns(self.context.saturating_add(self.hit));
+        always.plus(pasid).plus(paging).plus(self.reads(reads))
     }
 
     /// An interrupt: the cache asked, `reads` entries read from memory.
@@ -134,12 +199,16 @@ pub struct IommuConfig {
     pub pass_through: bool,
     /// ECAP.SC: leaves of the paging tables may ask for snooping (SNP); else that bit is reserved.
     pub snoop_control: bool,
+    /// ECAP.SMTS: scalable mode, beside legacy mode; needs the queue.
+    pub scalable: Option<ScalableConfig>,
     /// Fault recording registers, 1-224: what the register page has room for.
     pub fault_records: u16,
     /// The IOTLB.
     pub iotlb: IotlbConfig,
     /// The context cache.
     pub context_cache: CacheConfig,
+    /// The PASID cache, which only scalable mode fills.
+    pub pasid_cache: CacheConfig,
     /// The paging-structure caches.
     pub paging_caches: PagingCacheConfig,
     /// Entries of the fully associative interrupt-entry cache, 1-64.
@@ -169,9 +238,11 @@ impl Default for IommuConfig {
             eim: true,
             pass_through: true,
             snoop_control: true,
+            scalable: None,
             fault_records: 8,
             iotlb: IotlbConfig::default(),
             context_cache: CacheConfig { sets: 8, ways: 2, policy: Policy::Lru },
+            pasid_cache: CacheConfig { sets: 8, ways: 2, policy: Policy::Lru },
             paging_caches: PagingCacheConfig::default(),
             interrupt_cache: 32,
             interrupt_policy: Policy::Lru,
@@ -213,6 +284,9 @@ pub enum ConfigError {
         /// Ways asked for.
         ways: u16,
     },
+    /// More bits than a PASID has.
+    #[error("pasid_bits is {0}, must be 0 to 20")]
+    PasidBits(u8),
     /// A capability without what it builds on.
     #[error("{0} needs {1}")]
     Needs(&'static str, &'static str),
@@ -238,13 +312,29 @@ impl IommuConfig {
         if self.eim && !self.interrupt_remapping {
             return Err(ConfigError::Needs("eim", "interrupt_remapping"));
         }
+        self.validate_scalable()?;
         self.validate_caches()
+    }
+
+    fn validate_scalable(&self) -> Result<(), ConfigError> {
+        let Some(scalable) = self.scalable else { return Ok(()) };
+        if scalable.pasid_bits > 20 {
+            return Err(ConfigError::PasidBits(scalable.pasid_bits));
+        }
+        if !self.queued_invalidation {
+            return Err(ConfigError::Needs("scalable", "queued_invalidation"));
+        }
+        if scalable.nested && !(scalable.first_stage && scalable.second_stage) {
+            return Err(ConfigError::Needs("nested", "first_stage and second_stage"));
+        }
+        Ok(())
     }
 
     fn validate_caches(&self) -> Result<(), ConfigError> {
         let always = [
             ("iotlb", self.iotlb_geometry()),
             ("context_cache", self.context_geometry()),
+            ("pasid_cache", self.pasid_geometry()),
             ("interrupt_cache", self.interrupt_geometry()),
         ];
         let paging =
@@ -267,6 +357,11 @@ impl IommuConfig {
 
     pub(crate) fn context_geometry(&self) -> Geometry {
         let CacheConfig { sets, ways, policy } = self.context_cache;
+        Geometry { sets, ways, policy }
+    }
+
+    pub(crate) fn pasid_geometry(&self) -> Geometry {
+        let CacheConfig { sets, ways, policy } = self.pasid_cache;
         Geometry { sets, ways, policy }
     }
 
@@ -323,6 +418,8 @@ impl IommuConfig {
             | when(self.page_selective, CAP_PSI | u64::from(MAMV) << CAP_MAMV_SHIFT)
             | (u64::from(self.fault_records) - 1) << CAP_NFR_SHIFT
             | CAP_DRAIN
+            | when(self.scalable.is_some_and(|scalable| scalable.gigabyte_pages), CAP_FS1GP)
+            | when(self.scalable.is_some_and(|scalable| scalable.five_levels), CAP_FS5LP)
             | when(self.implied_invalidation, CAP_ESRTPS | CAP_ESIRTPS)
     }
 
@@ -336,5 +433,6 @@ impl IommuConfig {
             | when(self.pass_through, ECAP_PT)
             | when(self.snoop_control, ECAP_SC)
             | (IVA / 16) << ECAP_IRO_SHIFT
+            | self.scalable.map_or(0, |scalable| scalable.extended_capabilities())
     }
 }

@@ -3,19 +3,23 @@
 //! Its own messages never pass the remapper: they leave as interrupts.
 
 use crate::Vtd;
-use crate::spec::fault::{RECORD_F, RECORD_INDEX_SHIFT, RECORD_READ, RECORD_REASON_SHIFT};
+use crate::spec::fault::{
+    RECORD_EXECUTE, RECORD_F, RECORD_HAS_PASID, RECORD_INDEX_SHIFT, RECORD_PASID_SHIFT, RECORD_PRIVILEGED,
+    RECORD_READ, RECORD_REASON_SHIFT,
+};
 use crate::spec::register::*;
 use crate::spec::table::INTERRUPT_RANGE;
 use crate::state::{MessageRegisters, count};
+use crate::translate::{DmaRequest, PasidPrefix};
 use emu_core::device::{Env, Signal};
 use emu_core::trace::{RecordId, TraceEvent};
-use emu_core::{Bdf, Interrupt, Iova, Msi, Slot, TriggerMode};
+use emu_core::{Bdf, Interrupt, Msi, Slot, TriggerMode};
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// A memory access.
-    Dma { bdf: Bdf, iova: Iova, write: bool },
+    Dma(DmaRequest),
     /// An interrupt, by the index it asked for.
     Interrupt { source: Bdf, index: u32 },
 }
@@ -66,6 +70,18 @@ impl MessageRegisters {
     }
 }
 
+/// What a fault record says of a request besides its address.
+fn kind_of(request: &DmaRequest) -> u64 {
+    let when = |on, bits| if on { bits } else { 0 };
+    let prefix = request.pasid.map_or(0, |PasidPrefix { pasid, privileged, execute }| {
+        RECORD_HAS_PASID
+            | u64::from(pasid) << RECORD_PASID_SHIFT
+            | when(execute, RECORD_EXECUTE)
+            | when(privileged, RECORD_PRIVILEGED)
+    });
+    prefix | when(!request.write, RECORD_READ)
+}
+
 impl Vtd {
     /// Refuses a request: traces it and, unless `silent` by FPD, records it and raises the event.
     pub(crate) fn fault(
@@ -79,7 +95,7 @@ impl Vtd {
         let before = self.conditions();
         let recorded = !silent && self.record(request, reason);
         let (bdf, address, write) = match request {
-            Request::Dma { bdf, iova, write } => (bdf, iova.0, write),
+            Request::Dma(DmaRequest { bdf, iova, write, .. }) => (bdf, iova.0, write),
             Request::Interrupt { source, index } => (source, index.into(), true),
         };
         let event = TraceEvent::RemapFault { bdf, address, reason, write, recorded };
@@ -102,11 +118,10 @@ impl Vtd {
             state.fault_status |= PFO;
             return false;
         }
-        let (source, low, read) = match request {
-            Request::Dma { bdf, iova, write } => (bdf, iova.page_base().0, !write),
-            Request::Interrupt { source, index } => (source, u64::from(index) << RECORD_INDEX_SHIFT, false),
+        let (source, low, kind) = match request {
+            Request::Dma(dma) => (dma.bdf, dma.iova.page_base().0, kind_of(&dma)),
+            Request::Interrupt { source, index } => (source, u64::from(index) << RECORD_INDEX_SHIFT, 0),
         };
-        let kind = if read { RECORD_READ } else { 0 };
         let high = RECORD_F | kind | u64::from(reason) << RECORD_REASON_SHIFT | u64::from(source.0);
         *record = [low, high];
         state.fault_next = (state.fault_next + 1) % self.config.fault_records;

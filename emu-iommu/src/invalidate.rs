@@ -3,7 +3,7 @@
 
 use crate::Vtd;
 use crate::config::IommuConfig;
-use crate::spec::descriptor::{ADDRESS, AM, G_DOMAIN, G_GLOBAL, G_SELECTIVE, IH};
+use crate::spec::descriptor::*;
 use crate::spec::register::*;
 use crate::state::count;
 use emu_core::device::Env;
@@ -42,12 +42,36 @@ pub(crate) fn iotlb_granularity(
     }
 }
 
+/// What a PASID-cache invalidation of granularity `g` names; `None` for the reserved one.
+pub(crate) fn pasid_granularity(g: u64, domain: u16, pasid: u32) -> Option<Granularity> {
+    match g {
+        PC_DOMAIN => Some(Granularity::Domain(domain)),
+        PC_PASID => Some(Granularity::Pasid { domain, pasid }),
+        PC_GLOBAL => Some(Granularity::Global),
+        _ => None,
+    }
+}
+
+/// What a PASID-based IOTLB invalidation of granularity `g` names; `None` for a reserved one or a mask beyond CAP.MAMV.
+pub(crate) fn pasid_iotlb_granularity(g: u64, domain: u16, pasid: u32, address: u64) -> Option<Granularity> {
+    let mask = (address & AM) as u8;
+    match g {
+        PI_PASID => Some(Granularity::Pasid { domain, pasid }),
+        PI_PAGES if mask <= MAMV => {
+            let (iova, leaf_only) = (Iova(address & ADDRESS), address & IH != 0);
+            Some(Granularity::PasidPages { domain, pasid, iova, mask, leaf_only })
+        }
+        _ => None,
+    }
+}
+
 impl Vtd {
     /// Invalidates what of `cache` is named. A granularity that the cache does not have names nothing.
     pub(crate) fn invalidate(&mut self, env: &mut Env<'_>, cache: IommuCache, what: Granularity) {
         count(&mut self.state.stats.invalidations);
         let dropped = match cache {
             IommuCache::Context => self.invalidate_contexts(what),
+            IommuCache::Pasid => self.invalidate_pasids(what),
             IommuCache::Iotlb => self.invalidate_iotlb(what),
             IommuCache::PagingStructure => self.state.paging.invalidate(what),
             IommuCache::InterruptEntry => self.invalidate_interrupts(what),
@@ -67,6 +91,9 @@ impl Vtd {
     pub(crate) fn tables_taken_over(&mut self, env: &mut Env<'_>, tables: u32) {
         if tables & SRTP != 0 {
             self.invalidate(env, IommuCache::Context, Granularity::Global);
+            if self.config.scalable.is_some() {
+                self.invalidate(env, IommuCache::Pasid, Granularity::Global);
+            }
             self.invalidate_translations(env, Granularity::Global);
         }
         if tables & SIRTP != 0 {
@@ -74,27 +101,38 @@ impl Vtd {
         }
     }
 
+    /// Scalable mode's entries have no domain: it is not looked at, and a domain names all of them.
     fn invalidate_contexts(&mut self, what: Granularity) -> u32 {
         self.state.contexts.drop_if(|entry| match what {
             Granularity::Global => true,
-            Granularity::Domain(domain) => entry.domain() == domain,
+            Granularity::Domain(domain) => entry.scalable || entry.domain() == domain,
             Granularity::Device { domain, source, mask } => {
                 // FM leaves out bit 2, bits 2:1, or all of the function number.
                 let ignored = [0, 0b100, 0b110, 0b111][usize::from(mask & 3)];
-                entry.domain() == domain && (entry.source.0 ^ source.0) & !ignored == 0
+                (entry.scalable || entry.domain() == domain) && (entry.source.0 ^ source.0) & !ignored == 0
             }
-            Granularity::Pages { .. } | Granularity::Index { .. } => false,
+            Granularity::Pages { .. }
+            | Granularity::Pasid { .. }
+            | Granularity::PasidPages { .. }
+            | Granularity::Index { .. } => false,
+        })
+    }
+
+    fn invalidate_pasids(&mut self, what: Granularity) -> u32 {
+        self.state.pasids.drop_if(|entry| match what {
+            Granularity::Global => true,
+            Granularity::Domain(domain) => entry.domain() == domain,
+            Granularity::Pasid { domain, pasid } => entry.domain() == domain && entry.pasid == pasid,
+            Granularity::Device { .. }
+            | Granularity::Pages { .. }
+            | Granularity::PasidPages { .. }
+            | Granularity::Index { .. } => false,
         })
     }
 
     fn invalidate_iotlb(&mut self, what: Granularity) -> u32 {
-        self.state.iotlb.drop_if(|entry| match what {
-            Granularity::Global => true,
-            Granularity::Domain(domain) => entry.domain == domain,
-            Granularity::Pages { domain, iova, mask, .. } => {
-                entry.domain == domain && entry.overlaps(iova, 12 + u32::from(mask))
-            }
-            Granularity::Device { .. } | Granularity::Index { .. } => false,
+        self.state.iotlb.drop_if(|entry| {
+            entry.space.is_named_by(entry.domain, what, |iova, low| entry.overlaps(iova, low))
         })
     }
 
@@ -102,7 +140,11 @@ impl Vtd {
         self.state.interrupts.drop_if(|entry| match what {
             Granularity::Global => true,
             Granularity::Index { index, mask } => (entry.index ^ index) >> mask.min(15) == 0,
-            Granularity::Domain(_) | Granularity::Device { .. } | Granularity::Pages { .. } => false,
+            Granularity::Domain(_)
+            | Granularity::Device { .. }
+            | Granularity::Pages { .. }
+            | Granularity::Pasid { .. }
+            | Granularity::PasidPages { .. } => false,
         })
     }
 

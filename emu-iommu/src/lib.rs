@@ -1,4 +1,4 @@
-//! The IOMMU: an Intel VT-d remapping unit in legacy mode, as one chip with one register page.
+//! The IOMMU: an Intel VT-d remapping unit, legacy and scalable mode, as one chip with one register page.
 //!
 //! DMA is translated by root, context and second-level tables through a context cache and an IOTLB; interrupts are
 //! remapped by the interrupt remap table through its own cache; faults are recorded and reported by message. Caches
@@ -26,16 +26,18 @@ mod view;
 mod walk;
 
 pub use cache::{Cache, Cached, Geometry, Policy};
-pub use config::{CacheConfig, ConfigError, IommuConfig, IotlbConfig, PagingCacheConfig, Timing};
+pub use config::{
+    CacheConfig, ConfigError, IommuConfig, IotlbConfig, PagingCacheConfig, ScalableConfig, Timing,
+};
 pub use interrupt::{InterruptEntry, Irte};
 pub use paging::{PagingCaches, PagingEntry, paging_cache_name};
 pub use protect::ProtectedRegions;
-pub use spec::fault::fault_reason_text;
+pub use spec::fault::{fault_reason_text, is_interrupt_reason};
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
-pub use translate::{ContextEntry, IotlbEntry, Translated};
+pub use translate::{ContextEntry, DmaRequest, IotlbEntry, PasidCacheEntry, PasidPrefix, Translated};
 pub use view::{Range, RegisterView, WalkLine};
-pub use walk::Context;
+pub use walk::{Context, PasidEntry, Rights, Space};
 
 /// The unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,11 @@ impl Vtd {
     /// The context cache, set by set.
     pub fn context_entries(&self) -> impl Iterator<Item = Cached<'_, ContextEntry>> {
         self.state.contexts.iter()
+    }
+
+    /// The PASID cache, set by set.
+    pub fn pasid_entries(&self) -> impl Iterator<Item = Cached<'_, PasidCacheEntry>> {
+        self.state.pasids.iter()
     }
 
     /// The IOTLB, set by set.

@@ -4,6 +4,7 @@
 use crate::Vtd;
 use crate::spec::fault::RECORD_F;
 use crate::spec::register::*;
+use crate::spec::scalable::TTM;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
 use emu_core::{IoError, Width, extract, merge};
@@ -118,7 +119,10 @@ impl Vtd {
     fn write_wide(&mut self, env: &mut Env<'_>, mem: &mut PhysMem, base: u64, value: u64) {
         let config = &self.config;
         match base {
-            RTADDR => self.state.rtaddr = value & !0xfff,
+            RTADDR => {
+                let mode = if config.scalable.is_some() { TTM } else { 0 };
+                self.state.rtaddr = value & (!0xfff | mode);
+            }
             CCMD => self.write_ccmd(env, value),
             IQT if config.queued_invalidation => {
                 self.state.queue_tail = value & QUEUE_POINTER;

@@ -4,8 +4,7 @@
 
 use crate::cache::{Cache, Cached, Inserted};
 use crate::config::IommuConfig;
-use crate::spec::table::{PTE_R, PTE_W};
-use crate::walk::Table;
+use crate::walk::{Rights, Space, Table};
 use emu_core::trace::Granularity;
 use emu_core::{Gpa, Iova};
 use serde::{Deserialize, Serialize};
@@ -16,16 +15,16 @@ use serde::{Deserialize, Serialize};
 pub struct PagingEntry {
     /// Domain.
     pub domain: u16,
+    /// Whose tables.
+    pub space: Space,
     /// The first address that the entry translates.
     pub iova: Iova,
     /// The entry's level: 1 is that of 2 MiB.
     pub level: u8,
-    /// The table that it leads to.
+    /// The table that it leads to, by the address that the entry has.
     pub table: Gpa,
-    /// It and those above it allow reading.
-    pub read: bool,
-    /// They allow writing.
-    pub write: bool,
+    /// What it and those above it allow.
+    pub rights: Rights,
 }
 
 /// How many address bits lie below an entry of `level`.
@@ -35,27 +34,25 @@ const fn shift(level: u8) -> u32 {
 
 impl PagingEntry {
     /// For the entry that led to `table` on the way to `iova`.
-    pub(crate) const fn new(domain: u16, iova: Iova, table: Table) -> Self {
+    pub(crate) const fn new(domain: u16, space: Space, iova: Iova, table: Table) -> Self {
         let level = table.level + 1;
         Self {
             domain,
+            space,
             iova: Iova(iova.0 >> shift(level) << shift(level)),
             level,
             table: table.gpa,
-            read: table.allowed & PTE_R != 0,
-            write: table.allowed & PTE_W != 0,
+            rights: table.rights,
         }
     }
 
     /// Where the walk goes on.
     pub(crate) const fn leads_to(&self) -> Table {
-        let read = if self.read { PTE_R } else { 0 };
-        let write = if self.write { PTE_W } else { 0 };
-        Table { level: self.level - 1, gpa: self.table, allowed: read | write }
+        Table { level: self.level - 1, gpa: self.table, rights: self.rights }
     }
 
-    const fn answers(&self, domain: u16, iova: Iova) -> bool {
-        self.domain == domain && (self.iova.0 ^ iova.0) >> shift(self.level) == 0
+    fn answers(&self, domain: u16, space: Space, iova: Iova) -> bool {
+        self.domain == domain && self.space == space && (self.iova.0 ^ iova.0) >> shift(self.level) == 0
     }
 
     /// Whether any of its addresses lies in the `1 << low` bytes around `iova`.
@@ -65,15 +62,8 @@ impl PagingEntry {
     }
 
     fn is_named_by(&self, what: Granularity) -> bool {
-        match what {
-            Granularity::Global => true,
-            Granularity::Domain(domain) => self.domain == domain,
-            // The hint says that no entry but leaves has changed.
-            Granularity::Pages { domain, iova, mask, leaf_only } => {
-                !leaf_only && self.domain == domain && self.overlaps(iova, 12 + u32::from(mask))
-            }
-            Granularity::Device { .. } | Granularity::Index { .. } => false,
-        }
+        // The hint says that no entry but leaves has changed.
+        !what.leaves_only() && self.space.is_named_by(self.domain, what, |iova, low| self.overlaps(iova, low))
     }
 
     const fn is_valid(&self, level: u8) -> bool {
@@ -105,21 +95,21 @@ impl PagingCaches {
     }
 
     /// The entry that leads furthest on the way to `iova` in tables whose topmost entries are of level `top`.
-    pub(crate) fn find(&mut self, domain: u16, iova: Iova, top: u8) -> Option<PagingEntry> {
+    pub(crate) fn find(&mut self, domain: u16, space: Space, iova: Iova, top: u8) -> Option<PagingEntry> {
         let below = self.0.iter_mut().take(top.into()).flatten();
-        below.into_iter().find_map(|cache| cache.find(0, |entry| entry.answers(domain, iova)))
+        below.into_iter().find_map(|cache| cache.find(0, |entry| entry.answers(domain, space, iova)))
     }
 
     /// What the cache of `level` would answer.
-    pub(crate) fn peek(&self, domain: u16, iova: Iova, level: u8) -> Option<&PagingEntry> {
+    pub(crate) fn peek(&self, domain: u16, space: Space, iova: Iova, level: u8) -> Option<&PagingEntry> {
         let cache = self.0.get(usize::from(level.checked_sub(1)?))?.as_ref()?;
-        cache.peek(0, |entry| entry.answers(domain, iova))
+        cache.peek(0, |entry| entry.answers(domain, space, iova))
     }
 
     /// Keeps an entry, if its level has a cache.
     pub(crate) fn insert(&mut self, entry: PagingEntry) -> Option<Inserted<PagingEntry>> {
         let cache = self.0.get_mut(usize::from(entry.level) - 1)?.as_mut()?;
-        Some(cache.insert(0, entry, |old| old.domain == entry.domain && old.iova == entry.iova))
+        Some(cache.insert(0, entry, |old| old.answers(entry.domain, entry.space, entry.iova)))
     }
 
     /// Drops what is named; answers how many.

@@ -3,9 +3,11 @@
 
 use crate::Vtd;
 use crate::config::IommuConfig;
-use crate::invalidate::{context_granularity, iotlb_granularity};
+use crate::invalidate::{context_granularity, iotlb_granularity, pasid_granularity, pasid_iotlb_granularity};
 use crate::spec::descriptor::*;
+use crate::spec::fault::Reasons;
 use crate::spec::register::{IQA_DW, IQA_QS, IQE, IWC, MHMV, QIE};
+use crate::spec::scalable::PASID;
 use crate::walk::entry128;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
@@ -24,7 +26,12 @@ fn decode(config: &IommuConfig, raw: [u64; 2]) -> Result<Descriptor, QueueError>
     let [low, high] = raw;
     let kind = low & TYPE;
     let known = RESERVED.iter().find(|(code, _)| *code == kind).ok_or(QueueError::Type)?;
-    if kind == INTERRUPT && !config.interrupt_remapping {
+    let exists = match kind {
+        INTERRUPT => config.interrupt_remapping,
+        PASID_IOTLB | PASID_CACHE => config.scalable.is_some(),
+        _ => true,
+    };
+    if !exists {
         return Err(QueueError::Type);
     }
     let reserved = known.1;
@@ -33,6 +40,7 @@ fn decode(config: &IommuConfig, raw: [u64; 2]) -> Result<Descriptor, QueueError>
     }
     let granularity = low >> G_SHIFT & 3;
     let domain = (low >> DOMAIN_SHIFT) as u16;
+    let pasid = (low >> PASID_SHIFT) as u32 & PASID;
     let (cache, what) = match kind {
         CONTEXT => {
             let source = Bdf((low >> SOURCE_SHIFT) as u16);
@@ -41,6 +49,8 @@ fn decode(config: &IommuConfig, raw: [u64; 2]) -> Result<Descriptor, QueueError>
         }
         IOTLB => (IommuCache::Iotlb, iotlb_granularity(config, granularity, domain, high)),
         INTERRUPT => (IommuCache::InterruptEntry, index_granularity(low)),
+        PASID_IOTLB => (IommuCache::Iotlb, pasid_iotlb_granularity(granularity, domain, pasid, high)),
+        PASID_CACHE => (IommuCache::Pasid, pasid_granularity(granularity, domain, pasid)),
         _ => {
             let status = (Gpa(high & WAIT_ADDRESS), (low >> WAIT_DATA_SHIFT) as u32);
             let status = (low & WAIT_SW != 0).then_some(status);
@@ -63,35 +73,55 @@ impl Vtd {
     /// Carries out what waits, at most a queue full.
     pub(crate) fn run_queue(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) {
         let bytes = 0x1000 << (self.state.queue & IQA_QS);
-        for _ in 0..bytes / DESCRIPTOR_LEN {
+        let len = self.descriptor_len();
+        for _ in 0..bytes / len {
             let ready = self.state.status & QIE != 0 && self.state.fault_status & IQE == 0;
             if !ready || self.state.queue_head == self.state.queue_tail {
                 return;
             }
-            if self.state.queue & IQA_DW != 0 {
+            let wide = self.state.queue & IQA_DW != 0;
+            let fits = if wide { self.config.scalable.is_some() } else { self.reasons() == &Reasons::LEGACY };
+            if !fits {
                 return self.stop_queue(env, QueueError::Width);
             }
             if self.state.queue_tail >= bytes || self.state.queue_head >= bytes {
                 return self.stop_queue(env, QueueError::Tail);
             }
+            if !self.state.queue_tail.is_multiple_of(len) {
+                return self.stop_queue(env, QueueError::Alignment);
+            }
             if !self.run_descriptor(env, mem) {
                 return;
             }
-            self.state.queue_head = (self.state.queue_head + DESCRIPTOR_LEN) % bytes;
+            self.state.queue_head = (self.state.queue_head + len) % bytes;
         }
+    }
+
+    /// IQA.DW.
+    pub(crate) fn descriptor_len(&self) -> u64 {
+        if self.state.queue & IQA_DW != 0 { 2 * DESCRIPTOR_LEN } else { DESCRIPTOR_LEN }
+    }
+
+    /// What lies at the head: the descriptor, and of a wide one its upper half.
+    fn fetch_descriptor(&self, mem: &PhysMem) -> Option<([u64; 2], [u64; 2])> {
+        let gpa = Gpa(self.state.queue & !0xfff).plus(self.state.queue_head);
+        let wide = self.state.queue & IQA_DW != 0;
+        let upper = if wide { entry128(mem, gpa.plus(DESCRIPTOR_LEN))? } else { [0; 2] };
+        Some((entry128(mem, gpa)?, upper))
     }
 
     /// Carries out the descriptor at the head. False if it stopped the queue.
     fn run_descriptor(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) -> bool {
         let head = self.state.queue_head;
-        let Some(raw) = entry128(mem, Gpa(self.state.queue & !0xfff).plus(head)) else {
+        let Some((raw, upper)) = self.fetch_descriptor(mem) else {
             self.stop_queue(env, QueueError::Fetch);
             return false;
         };
-        let index = (head / DESCRIPTOR_LEN) as u32;
+        let index = (head / self.descriptor_len()) as u32;
         let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
         env.on_behalf_of(id, |env| {
-            match decode(&self.config, raw) {
+            let reserved = if upper == [0; 2] { Ok(()) } else { Err(QueueError::Reserved) };
+            match decode(&self.config, raw).and_then(|descriptor| reserved.map(|()| descriptor)) {
                 Ok(Descriptor::Invalidate(IommuCache::Iotlb, what)) => {
                     self.invalidate_translations(env, what)
                 }

@@ -6,7 +6,8 @@ use crate::interrupt::InterruptEntry;
 use crate::paging::PagingCaches;
 use crate::protect::ProtectedRegions;
 use crate::spec::register::*;
-use crate::translate::{ContextEntry, IotlbEntry, context_key, iotlb_key};
+use crate::spec::scalable::TTM;
+use crate::translate::{ContextEntry, IotlbEntry, PasidCacheEntry, context_key, iotlb_key, pasid_key};
 use serde::{Deserialize, Serialize};
 
 /// What the unit has counted since it was built.
@@ -25,6 +26,12 @@ pub struct Stats {
     pub context_hits: u64,
     /// Context entries that it had not.
     pub context_misses: u64,
+    /// PASID entries that the PASID cache had.
+    pub pasid_hits: u64,
+    /// PASID entries that it had not.
+    pub pasid_misses: u64,
+    /// PASID entries that made room for others.
+    pub pasid_evictions: u64,
     /// Context entries that made room for others.
     pub context_evictions: u64,
     /// Walks that a paging-structure cache shortened.
@@ -113,6 +120,8 @@ pub struct VtdState {
     pub protected: ProtectedRegions,
     /// Context cache.
     pub contexts: Cache<ContextEntry>,
+    /// PASID cache.
+    pub pasids: Cache<PasidCacheEntry>,
     /// IOTLB.
     pub iotlb: Cache<IotlbEntry>,
     /// Paging-structure caches.
@@ -152,6 +161,7 @@ impl VtdState {
             completion_event: MessageRegisters::RESET,
             protected: ProtectedRegions::default(),
             contexts: Cache::new(config.context_geometry()),
+            pasids: Cache::new(config.pasid_geometry()),
             iotlb: Cache::new(config.iotlb_geometry()),
             paging: PagingCaches::new(config),
             interrupts: Cache::new(config.interrupt_geometry()),
@@ -164,7 +174,8 @@ impl VtdState {
         let unless = |ok: bool, what| if ok { Ok(()) } else { Err(RestoreError(what)) };
         let statuses = TE | SRTP | QIE | IRE | SIRTP | CFI;
         unless(self.status & !statuses == 0, "reserved status bits")?;
-        unless((self.rtaddr | self.root) & 0xfff == 0, "a misaligned root table")?;
+        let mode = if config.scalable.is_some() { TTM } else { 0 };
+        unless((self.rtaddr | self.root) & 0xfff & !mode == 0, "a misaligned root table")?;
         let table_bits = 0xfff & !(IRTA_EIME | IRTA_S);
         unless((self.irta | self.interrupt_table) & table_bits == 0, "reserved interrupt table bits")?;
         unless(self.fault_status & !(PFO | IQE | ICE | ITE) == 0, "reserved fault status bits")?;
@@ -178,9 +189,14 @@ impl VtdState {
             entry.is_valid(config) && set == self.contexts.set_of(context_key(entry.source))
         };
         unless(self.contexts.is_valid(config.context_geometry(), contexts), "another context cache")?;
+        let pasids = |set, entry: &PasidCacheEntry| {
+            entry.is_valid(config) && set == self.pasids.set_of(pasid_key(entry.source, entry.pasid))
+        };
+        unless(self.pasids.is_valid(config.pasid_geometry(), pasids), "another PASID cache")?;
         let iotlb = |set, entry: &IotlbEntry| {
             entry.is_valid()
-                && set == self.iotlb.set_of(iotlb_key(entry.domain, entry.iova, entry.page_shift))
+                && set
+                    == self.iotlb.set_of(iotlb_key(entry.domain, entry.space, entry.iova, entry.page_shift))
         };
         unless(self.iotlb.is_valid(config.iotlb_geometry(), iotlb), "another IOTLB")?;
         unless(self.paging.is_valid(config), "other paging-structure caches")?;

@@ -152,11 +152,11 @@ fn bit_places(mask: u32) -> String {
 fn fault(reason: Option<u64>) -> Result<String, String> {
     let unknown = emu_iommu::fault_reason_text(u8::MAX);
     let line = |reason: u8| {
-        let of = if reason < 0x20 { "DMA" } else { "interrupt" };
+        let of = if emu_iommu::is_interrupt_reason(reason) { "interrupt" } else { "DMA" };
         format!("{reason:#04x}  {of:<9}  {}\n", emu_iommu::fault_reason_text(reason))
     };
     match reason {
-        None => Ok((1..0x40)
+        None => Ok((1..0xff)
             .filter(|reason| emu_iommu::fault_reason_text(*reason) != unknown)
             .map(line)
             .collect()),
@@ -165,7 +165,7 @@ fn fault(reason: Option<u64>) -> Result<String, String> {
                 u8::try_from(reason).ok().filter(|reason| emu_iommu::fault_reason_text(*reason) != unknown);
             let reason = known.ok_or_else(|| format!("no fault reason {reason:#x}"))?;
             let mut out = line(reason);
-            let what = if reason < 0x20 {
+            let what = if !emu_iommu::is_interrupt_reason(reason) {
                 "the DMA did not happen; FSTS.PPF is set and a fault recording register has source, address and reason"
             } else {
                 "the interrupt was dropped; a fault recording register has source, index and reason"

@@ -50,6 +50,8 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         }
         TraceEvent::ProtectedMemory { .. }
         | TraceEvent::ContextLookup { .. }
+        | TraceEvent::PasidLookup { .. }
+        | TraceEvent::PasidEvict { .. }
         | TraceEvent::WalkStep { .. }
         | TraceEvent::IotlbHit { .. }
         | TraceEvent::IotlbMiss { .. }
@@ -176,11 +178,21 @@ fn iommu(event: &TraceEvent) -> String {
         TraceEvent::ContextLookup { bdf, hit, domain } => {
             format!("context of {bdf}: cache {}, domain {domain}", if hit { "hit" } else { "miss" })
         }
+        TraceEvent::PasidLookup { bdf, pasid, hit, domain } => {
+            let cache = if hit { "hit" } else { "miss" };
+            format!("PASID {pasid} of {bdf}: cache {cache}, domain {domain}")
+        }
+        TraceEvent::PasidEvict { bdf, pasid, set, way } => {
+            format!("PASID cache evict: {pasid} of {bdf}, set {set} way {way}")
+        }
         TraceEvent::WalkStep { bdf, level, entry_gpa, entry } => {
             let table = match level {
                 6 => "root entry".to_owned(),
                 5 => "context entry".to_owned(),
-                level => format!("level-{} entry", level + 1),
+                7 => "PASID table entry".to_owned(),
+                8 => "PASID directory entry".to_owned(),
+                level @ 0..16 => format!("level-{} entry", level + 1),
+                level => format!("first-stage level-{} entry", level - 15),
             };
             format!("walk for {bdf}: {table} at {entry_gpa} is {:016x}", entry[0])
         }
@@ -236,6 +248,7 @@ fn cache_name(cache: IommuCache) -> &'static str {
         IommuCache::Context => "context cache",
         IommuCache::Iotlb => "IOTLB",
         IommuCache::InterruptEntry => "interrupt entry cache",
+        IommuCache::Pasid => "PASID cache",
         IommuCache::PagingStructure => "paging-structure caches",
     }
 }
@@ -250,6 +263,11 @@ fn granularity(what: Granularity) -> String {
         Granularity::Pages { domain, iova, mask, leaf_only } => {
             let hint = if leaf_only { ", leaf only" } else { "" };
             format!("domain {domain}, {} page(s) at iova {iova}{hint}", 1u64 << mask.min(63))
+        }
+        Granularity::Pasid { domain, pasid } => format!("domain {domain}, PASID {pasid}"),
+        Granularity::PasidPages { domain, pasid, iova, mask, leaf_only } => {
+            let pages = Granularity::Pages { domain, iova, mask, leaf_only };
+            format!("PASID {pasid}, {}", granularity(pages))
         }
         Granularity::Index { index, mask } => format!("{} entries from {index}", 1u64 << mask.min(63)),
     }

@@ -145,6 +145,26 @@ pub enum Granularity {
         /// Invalidation hint: non-leaf structures were not changed.
         leaf_only: bool,
     },
+    /// All translations of one PASID in one domain.
+    Pasid {
+        /// Domain.
+        domain: u16,
+        /// PASID.
+        pasid: u32,
+    },
+    /// 2^`mask` pages of one PASID in one domain.
+    PasidPages {
+        /// Domain.
+        domain: u16,
+        /// PASID.
+        pasid: u32,
+        /// First page.
+        iova: Iova,
+        /// Address mask.
+        mask: u8,
+        /// Invalidation hint: non-leaf structures were not changed.
+        leaf_only: bool,
+    },
     /// 2^`mask` interrupt entries from `index`.
     Index {
         /// First index.
@@ -152,6 +172,17 @@ pub enum Granularity {
         /// Index mask.
         mask: u8,
     },
+}
+
+impl Granularity {
+    /// The invalidation carries the hint that only leaves have changed.
+    #[must_use]
+    pub const fn leaves_only(self) -> bool {
+        match self {
+            Self::Pages { leaf_only, .. } | Self::PasidPages { leaf_only, .. } => leaf_only,
+            Self::Global | Self::Domain(_) | Self::Device { .. } | Self::Pasid { .. } | Self::Index { .. } => false,
+        }
+    }
 }
 
 /// Which of the IOMMU's caches.
@@ -163,6 +194,8 @@ pub enum IommuCache {
     Iotlb,
     /// Interrupt-entry cache.
     InterruptEntry,
+    /// PASID cache.
+    Pasid,
     /// Paging-structure caches, all levels.
     PagingStructure,
 }
@@ -220,7 +253,12 @@ pub enum TraceEvent {
     ProtectedMemory { bdf: Bdf, iova: Iova, write: bool },
     /// The context cache answered, or did not.
     ContextLookup { bdf: Bdf, hit: bool, domain: u16 },
-    /// A table entry was read; level 0 is the leaf's table, 5 the context table, 6 the root table.
+    /// The PASID cache answered, or did not.
+    PasidLookup { bdf: Bdf, pasid: u32, hit: bool, domain: u16 },
+    /// A PASID entry made room for another.
+    PasidEvict { bdf: Bdf, pasid: u32, set: u16, way: u16 },
+    /// A table entry was read; level 0 is the leaf's table, 5 the context table, 6 the root table, 7 a PASID table, 8 a PASID
+    /// directory. To levels of first-stage tables 16 is added. Of long entries it is the first two qwords.
     WalkStep { bdf: Bdf, level: u8, entry_gpa: Gpa, entry: [u64; 2] },
     /// The IOTLB answered.
     IotlbHit { bdf: Bdf, domain: u16, iova: Iova, gpa: Gpa },
@@ -404,6 +442,8 @@ impl TraceEvent {
             Self::DmaRead { .. } | Self::DmaWrite { .. } | Self::DmaBlocked { .. } => TraceKind::Dma,
             Self::ProtectedMemory { .. }
             | Self::ContextLookup { .. }
+            | Self::PasidLookup { .. }
+            | Self::PasidEvict { .. }
             | Self::WalkStep { .. }
             | Self::IotlbHit { .. }
             | Self::IotlbMiss { .. }

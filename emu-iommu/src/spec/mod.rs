@@ -1,8 +1,9 @@
 //! Offsets, bit layouts and codes of the VT-d architecture: Intel Virtualization Technology for Directed I/O,
-//! Architecture Specification (order D51397), revision 3.x, legacy mode. Names are the specification's.
+//! Architecture Specification (order D51397), revision 3.x. Names are the specification's.
 
 pub mod descriptor;
 pub mod fault;
 pub mod irte;
 pub mod register;
+pub mod scalable;
 pub mod table;

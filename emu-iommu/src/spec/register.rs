@@ -13,7 +13,7 @@ pub const ECAP: u64 = 0x10;
 pub const GCMD: u64 = 0x18;
 /// GSTS, RO.
 pub const GSTS: u64 = 0x1c;
-/// RTADDR, RW, 64 bits: root table, bits 63:12; taken over by GCMD.SRTP.
+/// RTADDR, RW, 64 bits: root table, bits 63:12, its kind (TTM), 11:10; taken over by GCMD.SRTP.
 pub const RTADDR: u64 = 0x20;
 /// CCMD, RW, 64 bits: context-cache invalidation by register.
 pub const CCMD: u64 = 0x28;
@@ -39,7 +39,7 @@ pub const PLMLIMIT: u64 = 0x6c;
 pub const PHMBASE: u64 = 0x70;
 /// PHMLIMIT, RW, 64 bits: its last unit.
 pub const PHMLIMIT: u64 = 0x78;
-/// IQH, RO, 64 bits: bits 18:4.
+/// IQH, RO, 64 bits: bits 18:4, or 18:5 with 32-byte descriptors.
 pub const IQH: u64 = 0x80;
 /// IQT, RW, 64 bits: bits 18:4.
 pub const IQT: u64 = 0x88;
@@ -102,6 +102,10 @@ pub const MAMV: u8 = 18;
 /// CAP.DWD and DRD: writes and reads can be drained.
 pub const CAP_DRAIN: u64 = 3 << 54;
 
+/// CAP.FS1GP: first-stage pages of 1 GiB.
+pub const CAP_FS1GP: u64 = 1 << 56;
+/// CAP.FS5LP: first-stage tables of 5 levels.
+pub const CAP_FS5LP: u64 = 1 << 60;
 /// CAP.ESIRTPS: SIRTP invalidates the interrupt-entry cache.
 pub const CAP_ESIRTPS: u64 = 1 << 62;
 /// CAP.ESRTPS: SRTP invalidates context cache, PASID cache and IOTLB.
@@ -128,6 +132,28 @@ pub const ECAP_PT: u64 = 1 << 6;
 pub const ECAP_SC: u64 = 1 << 7;
 /// ECAP.IRO 17:8, in 16 bytes.
 pub const ECAP_IRO_SHIFT: u32 = 8;
+/// ECAP.NEST: first-stage tables within second-stage ones.
+pub const ECAP_NEST: u64 = 1 << 26;
+/// ECAP.ERS: requests for execution.
+pub const ECAP_ERS: u64 = 1 << 30;
+/// ECAP.SRS: privileged requests.
+pub const ECAP_SRS: u64 = 1 << 31;
+/// ECAP.PSS 39:35: bits of a PASID minus one.
+pub const ECAP_PSS_SHIFT: u32 = 35;
+/// ECAP.PASID: requests may carry a PASID.
+pub const ECAP_PASID: u64 = 1 << 40;
+/// ECAP.SMTS: scalable mode.
+pub const ECAP_SMTS: u64 = 1 << 43;
+/// ECAP.SSADS: second-stage accessed and dirty bits.
+pub const ECAP_SSADS: u64 = 1 << 45;
+/// ECAP.SSTS: scalable mode's second stage.
+pub const ECAP_SSTS: u64 = 1 << 46;
+/// ECAP.FSTS: scalable mode's first stage.
+pub const ECAP_FSTS: u64 = 1 << 47;
+/// ECAP.SMPWCS: PASID entries say whether walks are snooped.
+pub const ECAP_SMPWCS: u64 = 1 << 48;
+/// ECAP.RPS: context entries name the PASID of requests without one.
+pub const ECAP_RPS: u64 = 1 << 49;
 /// ECAP.MHMV 23:20.
 pub const ECAP_MHMV_SHIFT: u32 = 20;
 /// The largest index mask of an interrupt-entry invalidation.
@@ -185,7 +211,7 @@ pub const IOTLB_WRITABLE: u64 = 3 << IIRG_SHIFT | 3 << 48 | 0xffff << 32;
 /// CCMD: what stays as software wrote it: CIRG, FM, SID, DID.
 pub const CCMD_WRITABLE: u64 = 3 << CIRG_SHIFT | 0x3_ffff_ffff;
 
-/// IQH and IQT: the byte offset, 16-byte descriptors.
+/// IQH and IQT: the byte offset.
 pub const QUEUE_POINTER: u64 = 0x7_fff0;
 /// IQA.QS: 2^QS pages.
 pub const IQA_QS: u64 = 7;

@@ -38,6 +38,10 @@ pub const PTE_R: u64 = 1;
 pub const PTE_W: u64 = 1 << 1;
 /// Paging entry: large page, at the second and third level.
 pub const PTE_PS: u64 = 1 << 7;
+/// Paging entry: accessed, where a PASID entry's SSADE has it kept.
+pub const PTE_A: u64 = 1 << 8;
+/// Paging entry: dirty, likewise.
+pub const PTE_D: u64 = 1 << 9;
 /// Paging entry: snoop, in leaves only.
 pub const PTE_SNP: u64 = 1 << 11;
 /// Paging entry: transient mapping; reserved without device TLBs.

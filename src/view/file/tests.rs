@@ -38,6 +38,12 @@ fn events() -> Vec<TraceEvent> {
             dropped: 3,
         },
         TraceEvent::Invalidate { cache: IommuCache::PagingStructure, what: Granularity::Global, dropped: 2 },
+        TraceEvent::Invalidate {
+            cache: IommuCache::Pasid,
+            what: Granularity::Pasid { domain: 1, pasid: 0xf_ffff },
+            dropped: 1,
+        },
+        TraceEvent::PasidLookup { bdf: NIC, pasid: 7, hit: false, domain: 0 },
         TraceEvent::PagingInsert { domain: 1, iova: Iova(0x20_0000), level: 1, table: Gpa(0x4000), way: 3 },
         TraceEvent::PagingEvict { domain: 1, iova: Iova(0), level: 3, way: 0 },
         TraceEvent::IrteEvict { index: 9, way: 1 },
