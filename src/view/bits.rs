@@ -5,7 +5,7 @@ use emu_core::trace::{Ring, TraceEvent, TraceRecord};
 use emu_core::{DeliveryMode, Msi};
 use emu_devices::e1000;
 use emu_devices::ioapic::spec as rte;
-use emu_iommu::spec::{irte, table};
+use emu_iommu::spec::{irte, scalable, table};
 
 /// What a record's raw numbers mean, a line each; empty for records that say it all.
 #[must_use]
@@ -33,11 +33,18 @@ pub fn descriptor(ring: Ring, raw: [u64; 2]) -> String {
 pub fn walk_entry(level: u8, entry: [u64; 2]) -> String {
     const ROOT: u8 = 6;
     const CONTEXT: u8 = 5;
+    const PASID: u8 = 7;
+    const DIRECTORY: u8 = 8;
+    const SCALABLE_CONTEXT: u8 = 9;
+    const SCALABLE_ROOT: u8 = 10;
     let pointer = entry[0] & table::ADDRESS;
     match level {
-        ROOT if entry[0] & table::PRESENT == 0 => "not present".to_owned(),
-        ROOT => format!("present, context table at {pointer:#x}"),
-        CONTEXT if entry[0] & table::PRESENT == 0 => "not present".to_owned(),
+        ROOT | CONTEXT | PASID | DIRECTORY | SCALABLE_CONTEXT | SCALABLE_ROOT | 16..
+            if entry[0] & table::PRESENT == 0 =>
+        {
+            "not present".to_owned()
+        }
+        ROOT | SCALABLE_ROOT => format!("present, context table at {pointer:#x}"),
         CONTEXT => {
             let domain = entry[1] >> table::CONTEXT_DOMAIN_SHIFT & 0xffff;
             let width = match entry[1] & table::CONTEXT_AW {
@@ -54,6 +61,27 @@ pub fn walk_entry(level: u8, entry: [u64; 2]) -> String {
             let quiet = if entry[0] & table::CONTEXT_FPD != 0 { ", faults not recorded" } else { "" };
             format!("present, domain {domain}, {how}, {width}, tables at {pointer:#x}{quiet}")
         }
+        SCALABLE_CONTEXT => {
+            let pasid = entry[1] & scalable::CONTEXT_RID_PASID;
+            let carried = if entry[0] & scalable::CONTEXT_PASIDE != 0 { "may" } else { "may not" };
+            format!(
+                "present, PASID {pasid} for requests without one, which {carried} carry one, directory at {pointer:#x}"
+            )
+        }
+        DIRECTORY => format!("present, PASID table at {pointer:#x}"),
+        PASID => {
+            let domain = entry[1] & 0xffff;
+            let how = match entry[0] >> scalable::PASID_PGTT_SHIFT & 7 {
+                scalable::PGTT_FIRST => "first stage",
+                scalable::PGTT_SECOND => "second stage",
+                scalable::PGTT_NESTED => "first stage within the second",
+                scalable::PGTT_PASS_THROUGH => "passed through",
+                _ => "a type that does not exist",
+            };
+            let quiet = if entry[0] & scalable::PASID_FPD != 0 { ", faults not recorded" } else { "" };
+            format!("present, domain {domain}, {how}{quiet}")
+        }
+        level @ 16.. => first_stage_entry(level - 16, entry[0]),
         level => {
             let rights = [(table::PTE_R, "R"), (table::PTE_W, "W"), (table::PTE_SNP, "SNP")];
             let set: Vec<&str> =
@@ -67,6 +95,25 @@ pub fn walk_entry(level: u8, entry: [u64; 2]) -> String {
             format!("{}{large}, {what} at {pointer:#x}", set.join(" "))
         }
     }
+}
+
+/// A present first-stage entry (VT-d specification, 9.7).
+fn first_stage_entry(level: u8, entry: u64) -> String {
+    let names = [
+        (scalable::FS_RW, "RW"),
+        (scalable::FS_US, "US"),
+        (scalable::FS_A, "A"),
+        (scalable::FS_D, "D"),
+        (scalable::FS_XD, "XD"),
+    ];
+    let set = names
+        .iter()
+        .filter(|(bit, _)| entry & bit != 0)
+        .fold("P".to_owned(), |all, (_, name)| all + " " + name);
+    let large = level > 0 && entry & scalable::FS_PS != 0;
+    let what = if level == 0 || large { "page" } else { "next table" };
+    let pointer = entry & table::ADDRESS;
+    format!("{set}{}, {what} at {pointer:#x}", if large { " PS" } else { "" })
 }
 
 /// An interrupt remap table entry (VT-d specification, 9.10).

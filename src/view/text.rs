@@ -187,8 +187,8 @@ fn iommu(event: &TraceEvent) -> String {
         }
         TraceEvent::WalkStep { bdf, level, entry_gpa, entry } => {
             let table = match level {
-                6 => "root entry".to_owned(),
-                5 => "context entry".to_owned(),
+                6 | 10 => "root entry".to_owned(),
+                5 | 9 => "context entry".to_owned(),
                 7 => "PASID table entry".to_owned(),
                 8 => "PASID directory entry".to_owned(),
                 level @ 0..16 => format!("level-{} entry", level + 1),

@@ -180,7 +180,11 @@ impl Granularity {
     pub const fn leaves_only(self) -> bool {
         match self {
             Self::Pages { leaf_only, .. } | Self::PasidPages { leaf_only, .. } => leaf_only,
-            Self::Global | Self::Domain(_) | Self::Device { .. } | Self::Pasid { .. } | Self::Index { .. } => false,
+            Self::Global
+            | Self::Domain(_)
+            | Self::Device { .. }
+            | Self::Pasid { .. }
+            | Self::Index { .. } => false,
         }
     }
 }
@@ -258,7 +262,8 @@ pub enum TraceEvent {
     /// A PASID entry made room for another.
     PasidEvict { bdf: Bdf, pasid: u32, set: u16, way: u16 },
     /// A table entry was read; level 0 is the leaf's table, 5 the context table, 6 the root table, 7 a PASID table, 8 a PASID
-    /// directory. To levels of first-stage tables 16 is added. Of long entries it is the first two qwords.
+    /// directory, 9 and 10 scalable mode's context and root table. To levels of first-stage tables 16 is added. Of long entries
+    /// it is the first two qwords, of a scalable-mode root entry the half that counts first.
     WalkStep { bdf: Bdf, level: u8, entry_gpa: Gpa, entry: [u64; 2] },
     /// The IOTLB answered.
     IotlbHit { bdf: Bdf, domain: u16, iova: Iova, gpa: Gpa },

@@ -8,8 +8,8 @@ use crate::spec::scalable::*;
 use crate::spec::table::{ADDRESS, INTERRUPT_RANGE, PRESENT, PTE_R, PTE_W};
 use crate::translate::{context_key, iotlb_key, pasid_key};
 use crate::walk::{
-    self, Context, FIRST_STAGE, LEVEL_CONTEXT, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_ROOT, Leaf, PasidEntry,
-    Rights, Route, Space, Stages, Step, Way,
+    self, Context, FIRST_STAGE, LEVEL_CONTEXT, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_ROOT, LEVEL_SM_CONTEXT,
+    LEVEL_SM_ROOT, Leaf, PasidEntry, Rights, Route, Space, Stages, Step, Way,
 };
 use crate::{IotlbEntry, Vtd};
 use emu_core::mem::PhysMem;
@@ -38,9 +38,8 @@ impl Vtd {
         }
         let mut steps = Vec::new();
         let found = self.peek_route(mem, bdf, &mut |step| steps.push(step));
-        let legacy = self.state.root & TTM == TTM_LEGACY;
         for step in &steps {
-            say(step_words(*step, legacy, bdf));
+            say(step_words(*step));
         }
         let Seen { route, context, .. } = match found {
             Ok(seen) => seen,
@@ -138,7 +137,7 @@ impl Vtd {
         }
         let nested = matches!(route.space, Space::Nested(_));
         for step in steps {
-            say(step_words(step, true, Bdf(0)));
+            say(step_words(step));
             // The second stage's entries within a first stage's walk are for other addresses than this.
             if !nested || step.level >= FIRST_STAGE {
                 self.explain_cached_entry(route, iova, step, say);
@@ -194,23 +193,22 @@ fn within(inner: Leaf, outer: Leaf, place: Gpa) -> Leaf {
     Leaf { gpa: Gpa(place.0 >> shift << shift), shift, rights: inner.rights.and(outer.rights), dirty: false }
 }
 
-fn step_words(step: Step, legacy: bool, bdf: Bdf) -> String {
+fn step_words(step: Step) -> String {
     let Step { level, gpa, entry: [low, high] } = step;
-    // A scalable-mode root entry has a pointer for each half of a bus's devices.
-    let upper = level == LEVEL_ROOT && !legacy && u64::from(bdf.devfn()) >= CONTEXTS;
-    let low = if upper { high } else { low };
     let to = Gpa(low & ADDRESS);
     let present = low & PRESENT != 0;
     match level {
-        LEVEL_ROOT if present => format!("root entry at {gpa}: {low:#x}, context table {to}"),
-        LEVEL_ROOT => format!("root entry at {gpa}: {low:#x}, not present"),
-        LEVEL_CONTEXT if !present => format!("context entry at {gpa}: {high:#x} {low:#x}, not present"),
-        LEVEL_CONTEXT if legacy => {
+        LEVEL_ROOT | LEVEL_SM_ROOT if present => format!("root entry at {gpa}: {low:#x}, context table {to}"),
+        LEVEL_ROOT | LEVEL_SM_ROOT => format!("root entry at {gpa}: {low:#x}, not present"),
+        LEVEL_CONTEXT | LEVEL_SM_CONTEXT if !present => {
+            format!("context entry at {gpa}: {high:#x} {low:#x}, not present")
+        }
+        LEVEL_CONTEXT => {
             let context = Context([low, high]);
             let (domain, levels) = (context.domain(), context.levels());
             format!("context entry at {gpa}: {high:#x} {low:#x}, domain {domain}, {levels} levels from {to}")
         }
-        LEVEL_CONTEXT => {
+        LEVEL_SM_CONTEXT => {
             let (pasid, count) = (high & CONTEXT_RID_PASID, Context([low, high]).pasids());
             format!("context entry at {gpa}: {high:#x} {low:#x}, PASID {pasid} of {count}, directory {to}")
         }

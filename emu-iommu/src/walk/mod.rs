@@ -29,6 +29,10 @@ pub(crate) const LEVEL_ROOT: u8 = 6;
 pub(crate) const LEVEL_PASID: u8 = 7;
 /// Level of a PASID directory in [`Step`].
 pub(crate) const LEVEL_DIRECTORY: u8 = 8;
+/// Level of a scalable-mode context table in [`Step`].
+pub(crate) const LEVEL_SM_CONTEXT: u8 = 9;
+/// Level of the scalable-mode root table in [`Step`]: the half of the entry that counts is told first.
+pub(crate) const LEVEL_SM_ROOT: u8 = 10;
 /// Added to the level of a first-stage table in [`Step`].
 pub(crate) const FIRST_STAGE: u8 = 16;
 

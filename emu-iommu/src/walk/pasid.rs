@@ -2,7 +2,7 @@
 //! 9.2, 9.4 to 9.6).
 
 use super::{
-    Context, ContextFault, FirstStage, LEVEL_CONTEXT, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_ROOT, Route,
+    Context, ContextFault, FirstStage, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_SM_CONTEXT, LEVEL_SM_ROOT, Route,
     SecondStage, Space, Stages, Step, Way, entry, entry128,
 };
 use crate::config::{IommuConfig, ScalableConfig};
@@ -39,10 +39,11 @@ pub(crate) fn scalable_context(
     let loud = |reason| ContextFault { reason, silent: false };
     let gpa = root.plus(u64::from(bdf.bus()) * ENTRY_LEN);
     let halves = entry128(mem, gpa).ok_or(loud(fault::SM_ROOT_FETCH))?;
-    see(Step { level: LEVEL_ROOT, gpa, entry: halves });
     // Devices 0 to 15 are the lower half's, the others the upper's.
     let devfn = u64::from(bdf.devfn());
-    let half = halves[usize::from(devfn >= CONTEXTS)];
+    let upper = usize::from(devfn >= CONTEXTS);
+    let half = halves[upper];
+    see(Step { level: LEVEL_SM_ROOT, gpa, entry: [half, halves[1 - upper]] });
     if half & PRESENT == 0 {
         return Err(loud(fault::SM_ROOT_NOT_PRESENT));
     }
@@ -51,7 +52,7 @@ pub(crate) fn scalable_context(
     }
     let gpa = Gpa(half & ADDRESS).plus(devfn % CONTEXTS * CONTEXT_LEN);
     let [low, high, upper @ ..] = entry::<4>(mem, gpa).ok_or(loud(fault::SM_CONTEXT_FETCH))?;
-    see(Step { level: LEVEL_CONTEXT, gpa, entry: [low, high] });
+    see(Step { level: LEVEL_SM_CONTEXT, gpa, entry: [low, high] });
     let context = Context([low, high]);
     let wrong = check_scalable_context(config, scalable, context)
         .or_else(|| (upper != [0; 2]).then_some(fault::SM_CONTEXT_RESERVED));

@@ -7,7 +7,7 @@ use crate::view::{bits, names};
 use emu_core::trace::Ring;
 use emu_core::{Bdf, Gpa, Iova};
 use emu_devices::pci::{PciFunction, Space};
-use emu_iommu::Range;
+use emu_iommu::{Range, Space as Owner};
 use serde_json::{Value, json};
 
 /// Descriptors of a ring shown at most.
@@ -16,6 +16,15 @@ const ROWS_MAX: usize = 64;
 const RANGES_MAX: usize = 4096;
 
 const NO_UNIT: &str = "this machine has no VT-d unit";
+
+/// Whose translation.
+fn owner(domain: u16, space: Owner) -> String {
+    match space {
+        Owner::Second => format!("domain {domain}"),
+        Owner::First(pasid) => format!("domain {domain}, PASID {pasid}"),
+        Owner::Nested(pasid) => format!("domain {domain}, PASID {pasid}, nested"),
+    }
+}
 
 fn rights(read: bool, write: bool) -> String {
     format!("{}{}", if read { "r" } else { "-" }, if write { "w" } else { "-" })
@@ -125,12 +134,21 @@ impl Machine {
                 format!("domain {}", cached.entry.domain()),
             ]);
         }
+        let section = view.section("PASID cache", &["place", "source", "PASID", "domain"]);
+        for cached in iommu.pasid_entries() {
+            section.row([
+                format!("set {} way {}", cached.set, cached.way),
+                cached.entry.source.to_string(),
+                format!("PASID {}", cached.entry.pasid),
+                format!("domain {}", cached.entry.domain()),
+            ]);
+        }
         let section = view.section("IOTLB", &["place", "domain", "iova", "gpa", "page", "rights"]);
         for cached in iommu.iotlb_entries() {
             let entry = cached.entry;
             section.row([
                 format!("set {} way {}", cached.set, cached.way),
-                format!("domain {}", entry.domain),
+                owner(entry.domain, entry.space),
                 entry.iova.to_string(),
                 format!("-> {}", entry.gpa),
                 names::page_size(entry.page_shift).to_owned(),
@@ -143,10 +161,10 @@ impl Machine {
             let entry = cached.entry;
             section.row([
                 format!("{} way {}", names::paging_cache(level), cached.way),
-                format!("domain {}", entry.domain),
+                owner(entry.domain, entry.space),
                 entry.iova.to_string(),
                 format!("-> {}", entry.table),
-                rights(entry.read, entry.write),
+                rights(entry.rights.read, entry.rights.write),
             ]);
         }
         let section = view.section("interrupt entry cache", &["index", "entry", "meaning"]);

@@ -95,10 +95,13 @@ fn iotlb(records: &[TraceRecord]) -> Value {
             }
             TraceEvent::IotlbEvict { set, way, .. } => json!({"what": "evict", "set": set, "way": way}),
             TraceEvent::Invalidate { cache: IommuCache::Iotlb, what, .. } => match what {
-                Granularity::Domain(domain) | Granularity::Device { domain, .. } => {
+                Granularity::Domain(domain)
+                | Granularity::Device { domain, .. }
+                | Granularity::Pasid { domain, .. } => {
                     json!({"what": "invalidate", "domain": domain})
                 }
-                Granularity::Pages { domain, iova, mask, .. } => {
+                Granularity::Pages { domain, iova, mask, .. }
+                | Granularity::PasidPages { domain, iova, mask, .. } => {
                     let pages = 1u64 << mask.min(51);
                     let first = iova.0 >> 12 & !(pages - 1);
                     json!({"what": "invalidate", "domain": domain, "first": first, "last": first + pages})
