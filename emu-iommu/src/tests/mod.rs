@@ -11,6 +11,7 @@ mod paging;
 mod protect;
 mod queue;
 mod register;
+mod scalable;
 mod translate;
 mod view;
 

@@ -1,6 +1,10 @@
 //! Tables as a driver would build them, for tests and demonstrations. Bits are put together here a second time, from
 //! the specification and not from the unit's own constants, so that the two check each other.
 
+mod scalable;
+
+pub use scalable::{PasidMaker, SCALABLE_ROOT};
+
 use emu_core::mem::{PhysMem, Unbacked};
 use emu_core::{Bdf, Gpa, Iova, PAGE_SIZE};
 
