@@ -5,7 +5,8 @@
 mod common;
 
 use common::{Outcome, finish};
-use emu_core::trace::{IommuCache, TraceEvent};
+use emu_core::trace::{Granularity, IommuCache, TraceEvent};
+use emu_iommu::{IommuConfig, PagingCacheConfig, ScalableConfig};
 use emu_net::matching;
 use emu_net::read_capture;
 use glassbox::firmware::LinuxBoot;
@@ -126,6 +127,49 @@ fn what_the_iommu_is_told_to_do_is_what_it_does() {
     // Without remapping no message is looked up; the others' all are.
     assert_eq!(interrupt_entries(&unmapped), 0);
     assert!([&lazy, &strict, &pass].iter().all(|outcome| interrupt_entries(outcome) > 50));
+}
+
+/// PGTT of the PASID table entries that were read.
+fn translation_types(outcome: &Outcome) -> Vec<u64> {
+    const PASID_TABLE: u8 = 7;
+    let kind = |event: &TraceEvent| match event {
+        TraceEvent::WalkStep { level: PASID_TABLE, entry, .. } => Some(entry[0] >> 6 & 7),
+        _ => None,
+    };
+    outcome.events(|event| kind(event).is_some()).iter().filter_map(|record| kind(&record.event)).collect()
+}
+
+#[test]
+#[ignore = "boots Debian"]
+fn scalable_mode_is_used_by_first_stage_second_stage_and_pass_through() {
+    let paging_caches = PagingCacheConfig { pml4: 4, pdpt: 4, pd: 8, ..PagingCacheConfig::default() };
+    let all = ScalableConfig::default();
+    let only_second = ScalableConfig { first_stage: false, nested: false, ..all };
+    for (append, scalable, kind) in [("", all, 1), ("", only_second, 2), ("iommu=pt", all, 4)] {
+        let append = format!("intel_iommu=sm_on {append}");
+        let outcome = boot("debian", &append, |scenario| {
+            let scalable = Some(scalable);
+            scenario.iommu = Some(IommuConfig { scalable, paging_caches, ..IommuConfig::default() });
+        });
+        check(&outcome);
+        assert!(outcome.serial.contains("DMAR: Enable scalable mode if hardware supports"));
+        let kinds = translation_types(&outcome);
+        assert!(!kinds.is_empty() && kinds.iter().all(|found| *found == kind), "{kinds:?}");
+        // The kernel invalidates a first stage by PASID.
+        let by_pasid = |event: &TraceEvent| {
+            matches!(
+                event,
+                TraceEvent::Invalidate {
+                    cache: IommuCache::Iotlb,
+                    what: Granularity::Pasid { .. } | Granularity::PasidPages { .. },
+                    ..
+                }
+            )
+        };
+        assert_eq!(count(&outcome, by_pasid) > 0, kind == 1);
+        let shortened = count(&outcome, |event| matches!(event, TraceEvent::PagingHit { .. }));
+        assert_eq!(shortened > 0, kind != 4);
+    }
 }
 
 #[test]
