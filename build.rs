@@ -45,9 +45,51 @@ const CODEGEN: [&str; 8] = [
 const LINK: [&str; 5] =
     ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"];
 
+/// What decides how a run goes: recordings name its hash, so that a run that differs can be told from one of another program.
+const SOURCES: [&str; 8] = [
+    "Cargo.lock",
+    "emu-core/src",
+    "emu-devices/src",
+    "emu-iommu/src",
+    "emu-net/src",
+    "guests",
+    "src/firmware",
+    "src/machine",
+];
+
+/// FNV-1a over names and contents of the sources, in the order of their names.
+fn hash_of_sources(root: &Path) -> Result<u64, Box<dyn Error>> {
+    let mut files = Vec::new();
+    let mut open: Vec<PathBuf> = SOURCES.iter().map(|source| root.join(source)).collect();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path)? {
+                let path = entry?.path();
+                if path.file_name().is_none_or(|name| name != "target") {
+                    open.push(path);
+                }
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for file in files {
+        let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
+        for byte in name.bytes().chain([0]).chain(std::fs::read(&file)?) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(hash)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     for program in PROGRAMS {
         println!("cargo::rerun-if-changed={}", program.folder);
+    }
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
@@ -58,6 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR")?);
+    println!("cargo::rustc-env=GLASSBOX_SOURCES={:016x}", hash_of_sources(&root)?);
     for program in PROGRAMS {
         let output = PathBuf::from(var("OUT_DIR")?).join(program.name);
         let result = compile(&root, &program, &output).output()?;

@@ -67,6 +67,17 @@ pub enum Error {
         /// What is wrong with it, and where.
         reason: String,
     },
+    /// A recording can't be replayed.
+    #[error("{path}: {reason}", path = path.display())]
+    Recording {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint of another machine.
+    #[error("{0}")]
+    Rewind(#[from] crate::machine::RewindError),
     /// A position on the command line.
     #[error("{0}")]
     Position(#[from] PositionError),

@@ -2,12 +2,15 @@
 //!
 //! [`machine::Machine`] is a whole PC, made from a [`scenario::Scenario`]; [`view`] shows what happened in it.
 
+pub mod bisect;
 pub mod cli;
 pub mod error;
 pub mod firmware;
 pub mod guests;
 pub mod machine;
 pub mod position;
+pub mod record;
+pub mod regress;
 pub mod scenario;
 pub mod units;
 pub mod view;

@@ -403,6 +403,22 @@ impl Scenario {
         Ok(())
     }
 
+    /// The files that a run reads.
+    pub fn inputs_mut(&mut self) -> Vec<&mut PathBuf> {
+        let mut inputs = match &mut self.guest {
+            Guest::Demo | Guest::Packaged { .. } => Vec::new(),
+            Guest::Kernel { kernel, initrd } => std::iter::once(kernel).chain(initrd).collect(),
+            Guest::Debian { files, .. } => files.values_mut().collect(),
+            Guest::Flat { image, .. } | Guest::Rom { image } => vec![image],
+        };
+        match &mut self.network {
+            Network::Null | Network::Loopback => {}
+            Network::Replay { pcap, .. } => inputs.push(pcap),
+            Network::Peer { files, .. } => inputs.extend(files.values_mut()),
+        }
+        inputs
+    }
+
     /// Reads a file that the scenario names.
     pub fn read(&self, path: &Path) -> Result<Cow<'static, [u8]>, Error> {
         if self.base.as_os_str().is_empty()

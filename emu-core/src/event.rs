@@ -55,6 +55,12 @@ impl EventQueue {
         (when <= now).then(|| (when, entry.remove()))
     }
 
+    /// Whether a queue from a file can be gone on with: numbers are not used twice, and do not run out.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.next_seq <= u64::MAX >> 1 && self.pending.keys().all(|(_, seq)| *seq < self.next_seq)
+    }
+
     /// Pending events in order.
     pub fn iter(&self) -> impl Iterator<Item = (VirtTime, &Event)> {
         self.pending.iter().map(|((when, _), event)| (*when, event))
@@ -79,6 +85,15 @@ mod tests {
         let order: Vec<u32> =
             std::iter::from_fn(|| queue.pop_due(VirtTime(10))).map(|(_, e)| e.token).collect();
         assert_eq!(order, [99, 0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_queue_whose_numbers_would_come_again_is_not_sound() {
+        let mut queue = EventQueue::default();
+        queue.schedule(VirtTime(10), event(0));
+        assert!(queue.is_sound());
+        assert!(!EventQueue { next_seq: 0, ..queue.clone() }.is_sound());
+        assert!(!EventQueue { next_seq: u64::MAX, ..queue }.is_sound());
     }
 
     #[test]

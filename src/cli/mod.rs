@@ -1,15 +1,18 @@
 //! The command line. One file a subcommand; none of them knows how the machine works inside.
 
+mod bisect;
 mod explain;
 mod guest;
 mod inspect;
 mod journey;
 mod overrides;
 mod progress;
+mod record;
 mod report;
 mod restore;
 mod run;
 mod snapshot;
+mod test;
 mod trace;
 
 use crate::error::Error;
@@ -68,6 +71,14 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Say what a snapshot is, and what two differ in
     Snapshot(snapshot::SnapshotArgs),
+    /// Run a scenario and keep what proves a later run to be the same
+    Record(record::RecordArgs),
+    /// Run a recording again, and prove that it is the same run
+    Replay(record::ReplayArgs),
+    /// Find the first instruction and the first record at which two runs part
+    Bisect(bisect::BisectArgs),
+    /// Run scenarios against what is expected of them
+    Test(test::TestArgs),
 }
 
 /// Runs the command line; the process ends with its answer.
@@ -92,6 +103,10 @@ pub fn main() -> ExitCode {
         Some(Command::Guest(args)) => guest::guest(&args),
         Some(Command::Restore(args)) => restore::restore(args),
         Some(Command::Snapshot(args)) => snapshot::snapshot(&args),
+        Some(Command::Record(args)) => record::record(args),
+        Some(Command::Replay(args)) => record::replay(args),
+        Some(Command::Bisect(args)) => bisect::bisect(&args),
+        Some(Command::Test(args)) => test::test(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

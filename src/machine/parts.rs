@@ -60,6 +60,36 @@ pub struct Watched {
     pub open_requests: Vec<Request>,
 }
 
+/// What counts is below this in any run that there can be, so that nothing overflows that goes on from there.
+const COUNTS_MAX: u64 = u64::MAX >> 1;
+
+impl Parts {
+    /// What no part of its own can check.
+    fn check(&self) -> Result<(), String> {
+        let (stats, traffic) = (&self.cpu.tlb.stats, &self.traffic);
+        let counts = [
+            ("cpu.tlb.stats.walks", stats.walks),
+            ("cpu.tlb.stats.walk_reads", stats.walk_reads),
+            ("cpu.tlb.stats.flushes", stats.flushes),
+            ("cpu.insns", self.cpu.insns),
+            ("tracer.next_id", self.tracer.next_id),
+            ("frames_in", self.frames_in),
+            ("frames_out", self.frames_out),
+            ("interrupts", self.interrupts),
+            ("traffic.reads", traffic.reads),
+            ("traffic.writes", traffic.writes),
+            ("traffic.bytes", traffic.bytes),
+        ];
+        if let Some((name, value)) = counts.iter().find(|(_, value)| *value > COUNTS_MAX) {
+            return Err(format!("{name}: no run counts to {value}"));
+        }
+        if !self.events.is_sound() {
+            return Err("events: their numbers contradict each other".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Whether the memory under the processor is the one that it decoded code from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ram {
@@ -157,6 +187,7 @@ impl Machine {
                 if error.starts_with(part) { error } else { format!("{part}: {error}") }
             })
         }
+        parts.check()?;
         let Parts {
             cpu,
             events,

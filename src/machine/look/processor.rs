@@ -6,6 +6,7 @@ use crate::scenario::Guest;
 use crate::view::symbols::Symbols;
 use crate::view::table::View;
 use crate::view::text;
+use emu_core::cpu::Activity;
 use emu_core::cpu::regs::Seg;
 use emu_core::{Gpa, Lin};
 use iced_x86::{Decoder, DecoderOptions, FastFormatter, Instruction};
@@ -150,6 +151,15 @@ impl Machine {
             code.push((insn.ip(), line));
         }
         code
+    }
+
+    /// The instruction at RIP in words, if it is in memory.
+    #[must_use]
+    pub fn next_instruction(&self) -> Option<String> {
+        let code = self.code();
+        let (at, text) = code.first()?;
+        let halted = if self.cpu.activity() == Activity::Running { "" } else { " (when the processor wakes)" };
+        Some(format!("{at:#x}  {text}{halted}"))
     }
 
     /// Up to `len` bytes at a linear address, as the processor's page tables map it now.

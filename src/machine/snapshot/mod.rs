@@ -5,8 +5,8 @@
 //! given, and a mistake is named. A snapshot is there whole or not at all: the pages' file is named after its content, so saving
 //! again leaves the former snapshot as it was until the moment in which the new one takes its place.
 
-mod atomic;
-mod diff;
+pub(crate) mod atomic;
+pub(crate) mod diff;
 mod leaves;
 mod store;
 pub(crate) mod text;

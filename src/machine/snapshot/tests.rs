@@ -108,3 +108,26 @@ fn what_a_part_is_given_it_gives_back() {
         assert_eq!(other.run(&Goal::default()), ended.stop.unwrap());
     }
 }
+
+/// Whatever a text says that is well-formed and has the right checksum is taken or refused, and a machine that takes it runs.
+#[test]
+fn any_number_in_a_state_is_taken_or_refused() {
+    let text = text_of(&demo_at("packet=5"));
+    let mut machine = demo_at("packet=5");
+    let mut refused = 0;
+    for Leaf { start, end, .. } in leaves_in(&text) {
+        for other in ["0", "255", "65535", "4294967295", "18446744073709551615"] {
+            let altered = format!("{}{other}{}", &text[..start], &text[end..]);
+            let Ok(parts) = ron::from_str::<Parts>(&altered) else { continue };
+            match machine.restore_parts(parts, Ram::Another) {
+                Ok(()) => {
+                    machine.platform.stop = None;
+                    let goal = Goal { slice: Some(50), max_insns: Some(u64::MAX), ..Goal::default() };
+                    machine.run(&goal);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 100, "only {refused} refused");
+}
