@@ -66,9 +66,9 @@ pub(super) struct Output {
     /// Stop at insns=N, time=2s, packet=N, record=N or serial=TEXT
     #[arg(long, value_name = "POSITION")]
     until: Option<Position>,
-    /// Take a snapshot at a position: packet=3=FILE
+    /// Take a snapshot at a position, or at the end: packet=3=FILE, end=FILE; several in the order in which they are reached
     #[arg(long, value_name = "POSITION=FILE")]
-    snapshot_at: Option<SnapshotAt>,
+    snapshot_at: Vec<SnapshotAt>,
     /// Give up after that many instructions
     #[arg(long, value_name = "N")]
     max_insns: Option<u64>,
@@ -118,7 +118,8 @@ impl FromStr for Kinds {
 /// `--snapshot-at`.
 #[derive(Clone, Debug)]
 struct SnapshotAt {
-    position: Position,
+    /// `None` is the end.
+    position: Option<Position>,
     path: PathBuf,
 }
 
@@ -129,7 +130,10 @@ impl FromStr for SnapshotAt {
         let (position, path) = text
             .rsplit_once('=')
             .ok_or_else(|| "use POSITION=FILE, packet=3=third.snap for instance".to_owned())?;
-        let position = position.parse::<Position>().map_err(|error| error.to_string())?;
+        let position = match position {
+            "end" => None,
+            position => Some(position.parse::<Position>().map_err(|error| error.to_string())?),
+        };
         Ok(Self { position, path: path.into() })
     }
 }
@@ -165,6 +169,8 @@ pub(super) struct Session {
     debugcon: Sink,
     trace: Option<(PathBuf, Receiver<io::Result<()>>)>,
     log: Option<SharedLog>,
+    /// Snapshots to take when the run has ended.
+    at_end: Vec<PathBuf>,
 }
 
 impl Session {
@@ -180,7 +186,8 @@ impl Session {
     }
 
     /// Watches `machine` as `output` says; `log` gets every record if no trace file does.
-    pub(super) fn new(mut machine: Machine, output: Output, log: Option<SharedLog>) -> Result<Self, Error> {
+    pub(super) fn new(mut machine: Machine, mut output: Output, log: Option<SharedLog>) -> Result<Self, Error> {
+        let at_end = output.snapshot_at.extract_if(.., |at| at.position.is_none()).map(|at| at.path).collect();
         let quiet = output.summary == SummaryForm::Json;
         let serial = Sink::open(output.serial.as_deref(), quiet)?;
         let debugcon = Sink::open(output.debugcon.as_deref(), quiet)?;
@@ -200,7 +207,7 @@ impl Session {
         } else if let Some(log) = &log {
             machine.tracer().attach(TraceMask::ALL, Box::new(log.clone()));
         }
-        Ok(Self { machine, output, serial, debugcon, trace, log })
+        Ok(Self { machine, output, serial, debugcon, trace, log, at_end })
     }
 
     /// To the end, with the summary.
@@ -221,26 +228,34 @@ impl Session {
                 Stop::Slice if interrupted.load(Ordering::Relaxed) => break stop,
                 Stop::Slice => {}
                 Stop::Reached => {
-                    let Some(at) = self.output.snapshot_at.take() else { break stop };
-                    if self.output.until.as_ref() == Some(&at.position) {
-                        snapshot::save(&self.machine, &at.path)?;
+                    let Some(position) = goal.position.filter(|_| self.waits_for_snapshot()) else { break stop };
+                    let at = self.output.snapshot_at.remove(0);
+                    snapshot::save(&self.machine, &at.path)?;
+                    if self.output.until.as_ref() == Some(&position) {
                         break stop;
                     }
-                    snapshot::save(&self.machine, &at.path)?;
                 }
                 _ => break stop,
             }
         };
+        for path in std::mem::take(&mut self.at_end) {
+            snapshot::save(&self.machine, &path)?;
+        }
         progress.clear();
         self.finish()?;
         let summary = self.machine.summary(&stop, started_at, begun.elapsed());
         self.report(&stop, &summary)
     }
 
+    /// Whether a snapshot is still to be taken on the way.
+    fn waits_for_snapshot(&self) -> bool {
+        !self.output.snapshot_at.is_empty()
+    }
+
     /// Where the next slice ends: at the snapshot if one is still to be taken, else at `--until`.
     fn goal(&self) -> Goal {
-        let position = match &self.output.snapshot_at {
-            Some(at) => Some(at.position.clone()),
+        let position = match self.output.snapshot_at.first() {
+            Some(at) => at.position.clone(),
             None => self.output.until.clone(),
         };
         Goal { position, max_insns: self.output.max_insns, slice: Some(SLICE) }
@@ -272,8 +287,8 @@ impl Session {
         for expectation in &broken {
             eprintln!("glassbox: {expectation}");
         }
-        if let Some(at) = &self.output.snapshot_at {
-            eprintln!("glassbox: the run ended before {}: no snapshot was taken", at.position);
+        if let Some(position) = self.output.snapshot_at.first().and_then(|at| at.position.as_ref()) {
+            eprintln!("glassbox: the run ended before {position}: no snapshot was taken");
             return Ok(FAILED);
         }
         Ok(match stop {
