@@ -116,7 +116,9 @@ fn parting(a: Scenario, b: Scenario) -> Finding {
 
 #[test]
 fn a_run_does_not_part_from_itself() {
-    assert!(bisect(Machine::new(demo()).unwrap(), Machine::new(demo()).unwrap(), |_, _| ()).unwrap().is_none());
+    assert!(
+        bisect(Machine::new(demo()).unwrap(), Machine::new(demo()).unwrap(), |_, _| ()).unwrap().is_none()
+    );
 }
 
 #[test]
@@ -159,7 +161,11 @@ fn what_led_to_the_first_record_that_differs_is_told() {
 fn the_command_line_records_replays_and_bisects() {
     let folder = tempfile::tempdir().unwrap();
     let glassbox = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_glassbox")).args(args).current_dir(folder.path()).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_glassbox"))
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     };
     let (code, text) = glassbox(&["record", "demo", "-o", "demo.rec", "--every", "insns=10000"]);

@@ -126,56 +126,46 @@ fn saving_again_leaves_no_pages_behind_and_moves_with_its_pages() {
 
 /// Whoever saves is killed: what was there before is there still, or the new one is.
 #[test]
-fn a_kill_in_the_middle_of_saving_harms_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("snap");
-    let hashes = ["packet=3", "packet=9"].map(|position| {
-        let machine = demo_at(position);
-        snapshot::save(&machine, &path).unwrap();
-        machine.state_hash()
-    });
-    let mut seen = [0; 2];
-    for nth in 0..100 {
-        let position = if nth % 2 == 0 { "packet=3" } else { "packet=9" };
-        let at = format!("{position}={}", path.display());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_glassbox"))
-            .args([
-                "run",
-                "demo",
-                "--serial",
-                "none",
-                "--summary",
-                "none",
-                "--snapshot-at",
-                &at,
-                "--until",
-                position,
-            ])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // From before the machine is made until after it has saved, in steps that cover the whole.
-        spin(nth * 400);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let hash = snapshot::load(&path).unwrap().state_hash();
-        let which = hashes.iter().position(|known| *known == hash);
-        seen[which.unwrap_or_else(|| panic!("kill {nth}: neither the former nor the new snapshot"))] += 1;
-    }
-    assert!(seen.iter().all(|count| *count > 0), "kills came all too early or too late: {seen:?}");
-}
-
-/// Lets about `us` microseconds pass.
 #[allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "a moment to kill at has to be chosen somehow"
+    reason = "when to kill follows from how long saving takes here"
 )]
-fn spin(us: u64) {
+fn a_kill_in_the_middle_of_saving_harms_nothing() {
+    const KILLS: u32 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snap");
+    let positions = ["packet=3", "packet=9"];
+    let hashes = positions.map(|position| demo_at(position).state_hash());
+    let start = |position: &str| {
+        let at = format!("{position}={}", path.display());
+        Command::new(env!("CARGO_BIN_EXE_glassbox"))
+            .args(["run", "demo", "--serial", "none", "--summary", "none", "--snapshot-at", &at])
+            .args(["--until", position])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
     let begun = std::time::Instant::now();
-    while begun.elapsed().as_micros() < u128::from(us) {
-        std::hint::spin_loop();
+    assert!(start(positions[1]).wait().unwrap().success());
+    let takes = begun.elapsed();
+    let mut changed = 0;
+    let mut before = hashes[1].clone();
+    for nth in 0..KILLS {
+        let begun = std::time::Instant::now();
+        let mut child = start(positions[nth as usize % 2]);
+        // From the start of the process to some time after it should have ended.
+        while begun.elapsed() < takes * nth / (KILLS * 2 / 3) && child.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = snapshot::load(&path).unwrap_or_else(|error| panic!("kill {nth}: {error}")).state_hash();
+        assert!(hashes.contains(&now), "kill {nth}: neither the former nor the new snapshot");
+        changed += usize::from(now != before);
+        before = now;
     }
+    assert!((1..KILLS as usize - 1).contains(&changed), "kills came all too early or too late: {changed}");
 }
 
 #[test]

@@ -186,8 +186,13 @@ impl Session {
     }
 
     /// Watches `machine` as `output` says; `log` gets every record if no trace file does.
-    pub(super) fn new(mut machine: Machine, mut output: Output, log: Option<SharedLog>) -> Result<Self, Error> {
-        let at_end = output.snapshot_at.extract_if(.., |at| at.position.is_none()).map(|at| at.path).collect();
+    pub(super) fn new(
+        mut machine: Machine,
+        mut output: Output,
+        log: Option<SharedLog>,
+    ) -> Result<Self, Error> {
+        let at_end =
+            output.snapshot_at.extract_if(.., |at| at.position.is_none()).map(|at| at.path).collect();
         let quiet = output.summary == SummaryForm::Json;
         let serial = Sink::open(output.serial.as_deref(), quiet)?;
         let debugcon = Sink::open(output.debugcon.as_deref(), quiet)?;
@@ -228,7 +233,9 @@ impl Session {
                 Stop::Slice if interrupted.load(Ordering::Relaxed) => break stop,
                 Stop::Slice => {}
                 Stop::Reached => {
-                    let Some(position) = goal.position.filter(|_| self.waits_for_snapshot()) else { break stop };
+                    let Some(position) = goal.position.filter(|_| self.waits_for_snapshot()) else {
+                        break stop;
+                    };
                     let at = self.output.snapshot_at.remove(0);
                     snapshot::save(&self.machine, &at.path)?;
                     if self.output.until.as_ref() == Some(&position) {

@@ -150,11 +150,10 @@ impl Machine {
     pub(super) fn put_memory_back(&mut self, then: &PageTable) {
         const ZEROS: Page = [0; PAGE_SIZE as usize];
         let mut changed = self.hear_of_writes();
-        let differing = self.history.base.differing(then);
+        changed.extend(self.history.base.differing(then));
         if self.history.digests.is_some() {
-            self.history.since_digest.extend(&differing);
+            self.history.since_digest.extend(&changed);
         }
-        changed.extend(differing);
         for page in changed {
             let bytes = then.get(page).map_or(&ZEROS, |page| page);
             // A page of the table is a page of this memory: scenarios were compared.

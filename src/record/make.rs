@@ -73,7 +73,11 @@ impl Watched {
 }
 
 /// Runs a machine that has not run yet to its end; `told` hears what the guest prints.
-pub fn record(machine: Machine, making: Making, mut told: impl FnMut(&[u8])) -> Result<(Recording, Machine, Stop), Error> {
+pub fn record(
+    machine: Machine,
+    making: Making,
+    mut told: impl FnMut(&[u8]),
+) -> Result<(Recording, Machine, Stop), Error> {
     let scenario = machine.scenario().clone();
     let inputs = inputs(&scenario)?;
     let mut watched = Watched::new(machine)?;

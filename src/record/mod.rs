@@ -153,10 +153,14 @@ impl Recording {
             if scenario.read(place).is_ok_and(|bytes| hash(&bytes) == input.blake3) {
                 continue;
             }
-            let copy = std::path::absolute(inputs_folder(path).join(&input.blake3)).map_err(Error::file(path))?;
+            let copy =
+                std::path::absolute(inputs_folder(path).join(&input.blake3)).map_err(Error::file(path))?;
             if !std::fs::read(&copy).is_ok_and(|bytes| hash(&bytes) == input.blake3) {
                 let name = base.join(&input.path);
-                return Err(refuse(format!("{} is not the file that the run read, nor is there a copy", name.display())));
+                return Err(refuse(format!(
+                    "{} is not the file that the run read, nor is there a copy",
+                    name.display()
+                )));
             }
             *place = copy;
         }

@@ -91,15 +91,16 @@ impl Expected {
         let options =
             ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
         let expected = options.from_str(&text);
-        expected.map(Some).map_err(|error| Error::Scenario { path: path.to_owned(), place: error.to_string() })
+        expected
+            .map(Some)
+            .map_err(|error| Error::Scenario { path: path.to_owned(), place: error.to_string() })
     }
 
     /// As it is kept.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let config = ron::ser::PrettyConfig::new()
-            .depth_limit(2)
-            .extensions(ron::extensions::Extensions::empty());
+        let config =
+            ron::ser::PrettyConfig::new().depth_limit(2).extensions(ron::extensions::Extensions::empty());
         let options =
             ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
         let mut text = options.to_string_pretty(self, config).unwrap_or_default();
@@ -159,10 +160,10 @@ mod tests {
     #[test]
     fn each_difference_is_told() {
         let expected = Expected::of(&outcome(100, (2, "abc")), None);
-        assert_eq!(expected.differences(&outcome(101, (2, "abd"))), [
-            "instructions is 101 instead of 100",
-            "records of kind dma differ, as many as they were: 2",
-        ]);
+        assert_eq!(
+            expected.differences(&outcome(101, (2, "abd"))),
+            ["instructions is 101 instead of 100", "records of kind dma differ, as many as they were: 2",]
+        );
         assert_eq!(expected.differences(&outcome(100, (3, "abc"))), ["3 records of kind dma instead of 2"]);
         let ended = Outcome { exit: "reset".to_owned(), ..outcome(100, (2, "abc")) };
         assert_eq!(expected.differences(&ended), ["ended by reset instead of idle"]);

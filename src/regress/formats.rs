@@ -42,7 +42,8 @@ pub fn junit(suite: &str, cases: &[Case]) -> String {
             text.push_str("/>\n");
             continue;
         }
-        let first = case.differences.first().and_then(|difference| difference.lines().next()).unwrap_or_default();
+        let first =
+            case.differences.first().and_then(|difference| difference.lines().next()).unwrap_or_default();
         let all = escape(&case.differences.join("\n"));
         let _ = writeln!(
             text,
@@ -106,7 +107,12 @@ mod tests {
     fn junit_is_xml_whatever_a_guest_prints() {
         let text = junit("runs", &cases());
         assert!(text.contains("<testsuite name=\"runs\" tests=\"2\" failures=\"1\">"), "{text}");
-        assert!(text.contains("<failure message=\"a &lt; &quot;b&quot;\">a &lt; &quot;b&quot;\n-x\n+y\u{fffd}\nmore</failure>"));
-        assert_eq!(text.matches("<testcase").count(), text.matches("/>").count() + text.matches("</testcase>").count());
+        assert!(text.contains(
+            "<failure message=\"a &lt; &quot;b&quot;\">a &lt; &quot;b&quot;\n-x\n+y\u{fffd}\nmore</failure>"
+        ));
+        assert_eq!(
+            text.matches("<testcase").count(),
+            text.matches("/>").count() + text.matches("</testcase>").count()
+        );
     }
 }

@@ -76,7 +76,12 @@ pub fn check(path: &Path, bless: bool) -> Result<Case, Error> {
         if !stored.is_empty() {
             write(&folder, &expected, &outcome)?;
         }
-        return Ok(Case { name: name_of(path), path: path.to_owned(), differences, blessed: !stored.is_empty() });
+        return Ok(Case {
+            name: name_of(path),
+            path: path.to_owned(),
+            differences,
+            blessed: !stored.is_empty(),
+        });
     }
     differences.extend(compare(&folder, known.as_ref(), &outcome)?);
     Ok(Case { name: name_of(path), path: path.to_owned(), differences, blessed: false })

@@ -61,7 +61,13 @@ impl TraceSink for Ear {
         if let Some(start) = heard.frame.take() {
             let hash = blake3::hash(bytes).to_hex();
             // Writing to a String cannot fail.
-            let _ = writeln!(heard.frames, "{start}  {} bytes {}  {}", bytes.len(), &hash[..16], frame::summary(bytes));
+            let _ = writeln!(
+                heard.frames,
+                "{start}  {} bytes {}  {}",
+                bytes.len(),
+                &hash[..16],
+                frame::summary(bytes)
+            );
         }
     }
 }
@@ -78,7 +84,8 @@ impl Outcome {
         let mut figures = BTreeMap::new();
         flatten("", &machine.figures(), &mut figures);
         let heard = heard.take();
-        let digest = |(count, hasher): (u64, blake3::Hasher)| (count, hasher.finalize().to_hex()[..32].to_owned());
+        let digest =
+            |(count, hasher): (u64, blake3::Hasher)| (count, hasher.finalize().to_hex()[..32].to_owned());
         Ok(Self {
             exit: stop.name(),
             figures,

@@ -158,7 +158,8 @@ impl Machine {
     pub fn next_instruction(&self) -> Option<String> {
         let code = self.code();
         let (at, text) = code.first()?;
-        let halted = if self.cpu.activity() == Activity::Running { "" } else { " (when the processor wakes)" };
+        let halted =
+            if self.cpu.activity() == Activity::Running { "" } else { " (when the processor wakes)" };
         Some(format!("{at:#x}  {text}{halted}"))
     }
 
