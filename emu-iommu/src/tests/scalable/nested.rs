@@ -119,10 +119,10 @@ fn each_stage_refuses_with_its_own_reason() {
     for (table, entry, write, reason) in [
         // Where the first stage's tables are, by level from the top down, and the page itself.
         (0x1000, 0, false, NESTED_TOP_READ),
-        (0x1000, 0x1000 + MOVE | 2, false, NESTED_TOP_READ),
+        (0x1000, (0x1000 + MOVE) | 2, false, NESTED_TOP_READ),
         (0x2000, 0, false, NESTED_READ),
-        (0x4000, 2 | 0x4000 + MOVE, true, NESTED_READ),
-        (0x4000, 1 | 0x4000 + MOVE, false, NESTED_WRITE),
+        (0x4000, (0x4000 + MOVE) | 2, true, NESTED_READ),
+        (0x4000, (0x4000 + MOVE) | 1, false, NESTED_WRITE),
         (0x4000, NOWHERE | 3, false, FIRST_FETCH),
         (0x1000, NOWHERE | 3, false, FIRST_TOP_FETCH),
         (0x4000, 3 | 1 << 62, false, SECOND_RESERVED),
