@@ -10,7 +10,7 @@ use glassbox::firmware::FlatMode;
 use glassbox::machine::{Goal, Machine, Stop};
 use glassbox::scenario::{Guest, Limits, Network, Scenario};
 use glassbox::units::Bytes;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A folder of this test's own.
@@ -229,27 +229,5 @@ fn a_capture_cut_in_the_middle_is_replayed_up_to_the_cut() {
     machine.run(&Goal::default());
     let frames = machine.counters().frames_in;
     assert!((5..41).contains(&frames), "{frames} frames");
-    std::fs::remove_dir_all(folder).unwrap();
-}
-
-#[test]
-fn damaged_snapshots_are_refused_by_name() {
-    let folder = folder("snapshot");
-    let path = folder.join("s");
-    let mut machine = Machine::new(Scenario::load("demo").unwrap()).unwrap();
-    machine.run(&Goal { position: Some("packet=1".parse().unwrap()), ..Goal::default() });
-    glassbox::machine::snapshot::save(&machine, &path).unwrap();
-    let pages = folder.join("s.pages");
-    let bytes = std::fs::read(&pages).unwrap();
-    let refused = |damaged: &[u8], words: &str| {
-        std::fs::write(&pages, damaged).unwrap();
-        let error = glassbox::machine::snapshot::load(Path::new(&path)).unwrap_err().to_string();
-        assert!(error.contains("s.pages") && error.contains(words), "{error}");
-    };
-    refused(&bytes[..bytes.len() - 1], "cut inside a page");
-    refused(b"nonsense", "not a file of memory pages");
-    let mut changed = bytes.clone();
-    *changed.last_mut().unwrap() ^= 1;
-    refused(&changed, "not the pages of this snapshot");
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -16,7 +16,7 @@ pub fn tap(cases: &[Case]) -> String {
         if !case.passed() {
             text.push_str("  ---\n  message: |\n");
             for line in case.differences.iter().flat_map(|difference| difference.lines()) {
-                let _ = writeln!(text, "    {line}");
+                let _ = writeln!(text, "    {}", line.chars().map(printable).collect::<String>());
             }
             text.push_str("  ...\n");
         }
@@ -55,7 +55,7 @@ pub fn junit(suite: &str, cases: &[Case]) -> String {
     text
 }
 
-/// Text for an attribute or element; characters that XML 1.0 can't have are replaced.
+/// Text for an attribute or element.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -64,12 +64,19 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' | '\r' => escaped.push(c),
-            c if c < ' ' || c == '\u{fffe}' || c == '\u{ffff}' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
+            c => escaped.push(printable(c)),
         }
     }
     escaped
+}
+
+/// Neither YAML nor XML can have the others.
+fn printable(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => c,
+        c if c < ' ' || c == '\u{7f}' || c == '\u{fffe}' || c == '\u{ffff}' => '\u{fffd}',
+        c => c,
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +104,7 @@ mod tests {
           message: |
             a < "b"
             -x
-            +y
+            +y�
             more
           ...
         "#);

@@ -33,7 +33,11 @@ impl ContextEntry {
     pub(crate) fn is_valid(&self, config: &IommuConfig) -> bool {
         let wrong = match (self.scalable, config.scalable) {
             (false, _) => walk::check_context(config, self.context),
-            (true, Some(scalable)) => walk::check_scalable_context(config, &scalable, self.context),
+            (true, Some(scalable)) => {
+                // Only entries whose upper half is zero are cached.
+                let [low, high] = self.context.0;
+                walk::check_scalable_context(config, &scalable, [low, high, 0, 0])
+            }
             (true, None) => return false,
         };
         self.fault != 0 || wrong.is_none()

@@ -51,12 +51,10 @@ pub(crate) fn scalable_context(
         return Err(loud(fault::SM_ROOT_RESERVED));
     }
     let gpa = Gpa(half & ADDRESS).plus(devfn % CONTEXTS * CONTEXT_LEN);
-    let [low, high, upper @ ..] = entry::<4>(mem, gpa).ok_or(loud(fault::SM_CONTEXT_FETCH))?;
+    let found @ [low, high, ..] = entry::<4>(mem, gpa).ok_or(loud(fault::SM_CONTEXT_FETCH))?;
     see(Step { level: LEVEL_SM_CONTEXT, gpa, entry: [low, high] });
     let context = Context([low, high]);
-    let wrong = check_scalable_context(config, scalable, context)
-        .or_else(|| (upper != [0; 2]).then_some(fault::SM_CONTEXT_RESERVED));
-    match wrong {
+    match check_scalable_context(config, scalable, found) {
         Some(reason) => Err(ContextFault { reason, silent: context.fault_processing_disabled() }),
         None => Ok(context),
     }
@@ -66,15 +64,17 @@ pub(crate) fn scalable_context(
 pub(crate) fn check_scalable_context(
     config: &IommuConfig,
     scalable: &ScalableConfig,
-    context: Context,
+    entry: [u64; 4],
 ) -> Option<u8> {
-    let [low, high] = context.0;
+    let [low, high, upper @ ..] = entry;
+    let context = Context([low, high]);
     if low & PRESENT == 0 {
         return Some(fault::SM_CONTEXT_NOT_PRESENT);
     }
     let privileged = if scalable.supervisor { CONTEXT_RID_PRIV } else { 0 };
     let reserved = CONTEXT_RESERVED | CONTEXT_DTE | CONTEXT_PRE | config.beyond_host();
-    if low & reserved != 0 || high & !(CONTEXT_RID_PASID | privileged) != 0 {
+    let reserved_high = !(CONTEXT_RID_PASID | privileged);
+    if low & reserved != 0 || high & reserved_high != 0 || upper != [0; 2] {
         return Some(fault::SM_CONTEXT_RESERVED);
     }
     (context.rid_pasid(scalable) >= context.pasids()).then_some(fault::SM_RID_PASID)

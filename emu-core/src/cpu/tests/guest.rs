@@ -155,6 +155,8 @@ impl Guest {
             guest.describe_all();
             guest.enter_protected(cpl);
         }
+        // Records of a guest begin with what its program does.
+        guest.cpu.traced_mode = guest.cpu.mode();
         guest
     }
 
