@@ -174,27 +174,13 @@ impl Vtd {
         let reads = &mut self.state.stats.walk_reads;
         let mut watch = Watch { env, reads, bdf, tables: [None; 4], steps: [None; 5] };
         let found = walk::second_stage(&self.config, mem, second, start, iova, write, &mut watch);
-        let Watch { tables, steps, .. } = watch;
+        let Watch { mut tables, steps, .. } = watch;
+        let found = found.and_then(|leaf| keep_second_bits(mem, second, &steps, leaf, write));
+        if second.keeps_bits && found.is_err() {
+            drop_unaccessed(&mut tables, |level| steps[level].is_some_and(|step| step.entry[0] & PTE_A != 0));
+        }
         self.cache_tables(env, domain, Space::Second, iova, tables);
-        let leaf = found?;
-        if !second.keeps_bits {
-            return Ok(leaf);
-        }
-        let leaf_level = (leaf.shift - 12) / 9;
-        for Step { level, gpa, entry } in steps.into_iter().flatten() {
-            let dirty = if write && level == leaf_level { PTE_D } else { 0 };
-            let entry = entry[0];
-            let due = (PTE_A | dirty) & !entry;
-            if due == 0 {
-                continue;
-            }
-            let refused = |reason| PagingFault { reason, for_any_access: false };
-            if !second.snooped {
-                return Err(refused(fault::SECOND_NOT_SNOOPED));
-            }
-            mem.write_u64(gpa, entry | due).map_err(|_| refused(second.reasons.fetch))?;
-        }
-        Ok(Leaf { dirty: leaf.dirty || write, ..leaf })
+        found
     }
 
     /// Walks a first stage, each entry and in the end the page through the second if there is one, and keeps its bits.
@@ -212,29 +198,13 @@ impl Vtd {
         let start = self.start_of_walk(env, domain, space, first.top(), iova);
         let mut fetch = Fetch { vtd: self, env, mem, bdf, first, second, tables: [None; 4] };
         let mut used = [None; 5];
-        let found = walk::first_stage(&first, start, iova, &mut used, &mut fetch);
-        let tables = fetch.tables;
-        fetch.vtd.cache_tables(fetch.env, domain, space, iova, tables);
-        let leaf = found?;
-        let refused = |reason| PagingFault { reason, for_any_access: false };
-        let mut entry = IotlbEntry::of_first(route, &first, iova, leaf);
-        if let Some(reason) = entry.forbids(route.reasons, access) {
-            return Err(refused(reason));
+        let found = fetch.page(request, route, access, start, &mut used);
+        let Fetch { vtd, env, mut tables, .. } = fetch;
+        if found.is_err() {
+            drop_unaccessed(&mut tables, |level| used[level].is_some_and(|used| used.entry & FS_A != 0));
         }
-        if let Some(second) = &second {
-            let Fetch { vtd, env, mem, .. } = &mut fetch;
-            let place = leaf.place(iova.0);
-            let outer = vtd.walk_second(env, mem, bdf, second, Iova(place.0), access.write)?;
-            entry = entry.within(iova, outer, outer.place(place.0));
-        }
-        if let Some(reason) = entry.refuses(route.reasons, iova, access) {
-            return Err(refused(reason));
-        }
-        for (level, entry) in (0..).zip(used).filter_map(|(level, used)| Some((level, used?))) {
-            fetch.keep_bits(entry, access.write && level == (leaf.shift - 12) / 9)?;
-        }
-        entry.dirty |= access.write;
-        Ok(entry)
+        vtd.cache_tables(env, domain, space, iova, tables);
+        found
     }
 
     /// Where a walk for `iova` may begin: at the lowest table that a paging-structure cache knows, else at the `top`.
@@ -290,6 +260,39 @@ impl Vtd {
 }
 
 impl Fetch<'_, '_> {
+    /// The page that the tables from `start` on lead to, within what the second stage makes of it.
+    fn page(
+        &mut self,
+        request: &DmaRequest,
+        route: &Route,
+        access: Access,
+        start: Table,
+        used: &mut [Option<Used>; 5],
+    ) -> Result<IotlbEntry, PagingFault> {
+        let iova = request.iova;
+        let first = self.first;
+        let leaf = walk::first_stage(&first, start, iova, used, self)?;
+        let refused = |reason| PagingFault { reason, for_any_access: false };
+        let mut entry = IotlbEntry::of_first(route, &first, iova, leaf);
+        if let Some(reason) = entry.forbids(route.reasons, access) {
+            return Err(refused(reason));
+        }
+        if let Some(second) = &self.second {
+            let place = leaf.place(iova.0);
+            let outer =
+                self.vtd.walk_second(self.env, self.mem, self.bdf, second, Iova(place.0), access.write)?;
+            entry = entry.within(iova, outer, outer.place(place.0));
+        }
+        if let Some(reason) = entry.refuses(route.reasons, iova, access) {
+            return Err(refused(reason));
+        }
+        for (level, entry) in (0..).zip(*used).filter_map(|(level, used)| Some((level, used?))) {
+            self.keep_bits(entry, access.write && level == (leaf.shift - 12) / 9)?;
+        }
+        entry.dirty |= access.write;
+        Ok(entry)
+    }
+
     /// Sets the accessed bit of an entry that was used, and the dirty bit of the one that is `written` through.
     fn keep_bits(&mut self, Used { at, gpa, entry }: Used, written: bool) -> Result<(), PagingFault> {
         let due = (FS_A | if written { FS_D } else { 0 }) & !entry;
@@ -307,5 +310,45 @@ impl Fetch<'_, '_> {
             })?;
         }
         self.mem.write_u64(gpa, entry | due).map_err(|_| refused(fault::FIRST_UPDATE))
+    }
+}
+
+/// Sets the accessed bits of the entries that a walk of a second stage has used, and the dirty bit of its leaf if it `write`s.
+fn keep_second_bits(
+    mem: &mut PhysMem,
+    second: &SecondStage,
+    steps: &[Option<Step>; 5],
+    leaf: Leaf,
+    write: bool,
+) -> Result<Leaf, PagingFault> {
+    if !second.keeps_bits {
+        return Ok(leaf);
+    }
+    let leaf_level = (leaf.shift - 12) / 9;
+    for Step { level, gpa, entry } in steps.iter().copied().flatten() {
+        let dirty = if write && level == leaf_level { PTE_D } else { 0 };
+        let entry = entry[0];
+        let due = (PTE_A | dirty) & !entry;
+        if due == 0 {
+            continue;
+        }
+        let refused = |reason| PagingFault { reason, for_any_access: false };
+        if !second.snooped {
+            return Err(refused(fault::SECOND_NOT_SNOOPED));
+        }
+        mem.write_u64(gpa, entry | due).map_err(|_| refused(second.reasons.fetch))?;
+    }
+    Ok(Leaf { dirty: leaf.dirty || write, ..leaf })
+}
+
+/// After a walk that failed: behind an entry that is not marked as accessed nothing is cached, or a later walk would begin there
+/// and never mark it.
+fn drop_unaccessed(tables: &mut Passed, accessed: impl Fn(usize) -> bool) {
+    let mut all = true;
+    for (level, table) in tables.iter_mut().enumerate().rev().filter(|(_, table)| table.is_some()) {
+        all &= accessed(level + 1);
+        if !all {
+            *table = None;
+        }
     }
 }

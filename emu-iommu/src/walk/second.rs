@@ -46,6 +46,10 @@ pub(crate) fn second_stage(
     let reasons = stage.reasons;
     let fault = |reason, for_any_access| Err(PagingFault { reason, for_any_access });
     let Table { mut level, gpa: mut table, mut rights } = start;
+    // What a cache remembers of the entries above may be reason enough.
+    if !rights.allow(write) {
+        return fault(reasons.permission(write), false);
+    }
     loop {
         let shift = 12 + 9 * level;
         let gpa = table.plus((iova.0 >> shift & 0x1ff) * PTE_LEN);

@@ -36,6 +36,20 @@ impl Guest {
         Self::with(0)
     }
 
+    /// The same tables, under a unit that has paging-structure caches.
+    fn with_paging_caches() -> Self {
+        let paging_caches =
+            crate::PagingCacheConfig { pml5: 8, pml4: 8, pdpt: 8, pd: 8, policy: crate::Policy::Lru };
+        let mut guest = Self::new();
+        let rig = &mut guest.unit.rig;
+        rig.vtd = Vtd::new(IommuConfig { paging_caches, ..config(|_| {}) }).unwrap();
+        rig.write(IQA, QUEUE.0 | 1 << 11);
+        rig.write(RTADDR, rig.tables.root().0 | SCALABLE_ROOT);
+        rig.write(GCMD, u64::from(QIE | SRTP));
+        rig.write(GCMD, u64::from(QIE | TE));
+        guest
+    }
+
     /// Where the guest has the leaf of [`IOVA`].
     fn leaf(&self) -> u64 {
         0x4000 + (IOVA >> 12 & 0x1ff) * 8
@@ -82,17 +96,7 @@ fn both_stages_are_walked_and_every_table_of_the_first_by_the_second() {
 
 #[test]
 fn paging_structure_caches_shorten_both() {
-    let paging_caches =
-        crate::PagingCacheConfig { pml5: 8, pml4: 8, pdpt: 8, pd: 8, policy: crate::Policy::Lru };
-    let mut guest = Guest::new();
-    let state = IommuConfig { paging_caches, ..config(|_| {}) };
-    guest.unit.rig.vtd = Vtd::new(state).unwrap();
-    let root = guest.unit.rig.tables.root().0;
-    let rig = &mut guest.unit.rig;
-    rig.write(IQA, QUEUE.0 | 1 << 11);
-    rig.write(RTADDR, root | SCALABLE_ROOT);
-    rig.write(GCMD, u64::from(QIE | SRTP));
-    rig.write(GCMD, u64::from(QIE | TE));
+    let mut guest = Guest::with_paging_caches();
     guest.write(guest.leaf() + 8, 0x6000 | 7);
     guest.unit.put(IOVA).unwrap();
     let before = guest.unit.rig.vtd.stats().walk_reads;
@@ -100,6 +104,20 @@ fn paging_structure_caches_shorten_both() {
     // The first stage's last entry, the second stage's for it, that for its mark, and that for the page.
     assert_eq!(guest.unit.rig.vtd.stats().walk_reads - before, 4);
     assert_eq!(guest.unit.get(IOVA + 0x1000), Ok(0x6000 + MOVE));
+}
+
+#[test]
+fn no_cache_leads_past_an_entry_that_could_not_be_marked() {
+    let mut guest = Guest::with_paging_caches();
+    let root = guest.table + (IOVA >> 39 & 0x1ff) * 8;
+    let frame = guest.table + MOVE;
+    guest.remap(guest.table, frame | 1);
+    for _ in 0..2 {
+        assert_eq!(guest.unit.get(IOVA), Err(NESTED_WRITE), "the guest's root table is read-only");
+    }
+    guest.remap(guest.table, frame | 3);
+    assert_eq!(guest.unit.get(IOVA), Ok(0x5000 + MOVE));
+    assert_eq!(guest.read(root) >> 5 & 1, 1, "it has been marked");
 }
 
 #[test]
