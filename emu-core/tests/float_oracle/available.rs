@@ -191,6 +191,8 @@ fn the_unit_tells_a_handler_where_the_exception_was() {
     let (plain, prefixed) = (&[0xd8, 0x37][..], &[0x3e, 0xd8, 0x37][..]);
     assert_eq!(divide(&mut machine, plain, DIVISION_UNMASKED), (0x037, CODE, DATA));
     assert_eq!(divide(&mut machine, prefixed, DIVISION_UNMASKED), (0x037, CODE, DATA));
+    let longer = &[0xd8, 0x34, 0x27];
+    assert_eq!(divide(&mut machine, longer, DIVISION_UNMASKED), (0x034, CODE, DATA), "as it was encoded");
     assert_eq!(divide(&mut machine, plain, MASKED), (0, CODE, 0), "opcode and operand only of exceptions");
 
     // The same in 16-bit code: fdiv dword [bx+si].

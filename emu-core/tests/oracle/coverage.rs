@@ -53,7 +53,7 @@ fn every_announced_instruction_is_compared_or_listed() {
     for (reason, codes) in &other {
         let _ = writeln!(text, "  {reason}\n    {}", codes.join(" "));
     }
-    text += "not there, and not announced\n";
+    text += "neither: CPUID does not announce the feature, so they are #UD\n";
     for (features, count) in &absent {
         let _ = writeln!(text, "  {features}: {count}");
     }

@@ -1,13 +1,12 @@
 //! Makes cases: random encodings of a given instruction, and registers that lead its memory operand to where it gets
 //! interesting.
 
+mod segments;
 mod sequence;
 
-pub(crate) use sequence::{extend, places};
+pub(crate) use sequence::{extend, is_of_x87, places};
 
-use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, READ_ONLY_LEN, State, Trial, WRITABLE_LEN, X87State,
-};
+use crate::case::{Bits, CODE, CODE_LEN, Case, DATA, READ_ONLY_LEN, Segments, State, Trial, WRITABLE_LEN};
 use crate::compare::undefined_flags;
 use crate::rng::Rng;
 use iced_x86::{
@@ -26,8 +25,7 @@ const INSN_MAX: usize = 15;
 /// CF, PF, AF, ZF, SF, OF, DF.
 const FLAGS: u64 = 0xcd5;
 const ALIGNMENT_CHECK: u64 = 1 << 18;
-/// IF and the bit that is always set.
-const FLAGS_SET: u64 = 0x202;
+const TRAP: u64 = 1 << 8;
 
 /// All exceptions masked in MXCSR.
 const MXCSR_MASKS: u32 = 0x1f80;
@@ -37,19 +35,24 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<Trial> {
     let rip = place(rng);
     let mut bytes = encode(code, bits, rng);
     let (insn, offsets) = decode(&bytes, rip, bits)?;
-    if insn.code() != code
-        || insn.segment_prefix() == Register::FS
-        || repeats_a_loop(&insn)
-        || (bits == Bits::B64 && unsafe_here(&insn, &bytes))
-    {
+    if insn.code() != code || repeats_a_loop(&insn) || (bits == Bits::B64 && unsafe_here(&insn, &bytes)) {
         return None;
     }
     bytes.truncate(insn.len());
-    let mut maker =
-        Maker { rng, bits, rip, bytes, insn, offsets, state: blank(), memory: vec![0; WRITABLE_LEN] };
+    let mut maker = Maker {
+        rng,
+        bits,
+        rip,
+        bytes,
+        insn,
+        offsets,
+        state: State::blank(rip),
+        memory: vec![0; WRITABLE_LEN],
+    };
     maker.fill();
     maker.aim();
     maker.aim_implicit();
+    maker.aim_selector();
     maker.aim_branch()?;
     const X87_SSE_AND_AVX: u64 = 7;
     let asks = maker.state.gprs[RAX] & 0xffff_ffff | maker.state.gprs[RDX] << 32;
@@ -60,8 +63,15 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<Trial> {
     if insn.code() != code || insn.len() != maker.bytes.len() || splits_a_lock(&insn, &maker.state) {
         return None;
     }
-    let Maker { bytes, mut state, memory, .. } = maker;
-    state.rip = rip;
+    let Maker { mut bytes, mut state, memory, .. } = maker;
+    let room = (CODE + CODE_LEN as u64 - rip) as usize;
+    if bytes.len() > room {
+        // What the end of the code cuts off has no first fault if its prefixes are wrong too.
+        if insn.has_lock_prefix() {
+            return None;
+        }
+        bytes.truncate(room);
+    }
     for value in &mut state.gprs {
         *value &= bits.mask();
     }
@@ -69,13 +79,13 @@ pub(crate) fn generate(code: Code, bits: Bits, rng: &mut Rng) -> Option<Trial> {
     Some(Trial { case, insns: vec![insn], undefined: vec![undefined_flags(&insn)] })
 }
 
-fn blank() -> State {
-    State { gprs: [0; 16], rip: 0, rflags: FLAGS_SET, ymm: [[0; 2]; 16], mxcsr: 0x1f80, x87: X87State::INIT }
-}
-
-/// Mostly in the middle of the code, sometimes across the two pages.
+/// Mostly in the middle of the code, sometimes across the two pages or at their end.
 fn place(rng: &mut Rng) -> u64 {
-    let offset = if rng.percent(10) { 0xff0 + rng.below(20) } else { 0x800 + rng.below(64) };
+    let offset = match rng.below(100) {
+        0..10 => 0xff0 + rng.below(20),
+        10..12 => CODE_LEN as u64 - 1 - rng.below(INSN_MAX as u64),
+        _ => 0x800 + rng.below(64),
+    };
     CODE + offset
 }
 
@@ -128,7 +138,7 @@ fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
         bytes.push(0xf0);
     }
     if rng.percent(12) {
-        bytes.push(rng.pick(&[0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
+        bytes.push(rng.pick(&[0x64, 0x64, 0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
     }
     let wide = op.operand_size() == 64 && !op.default_op_size64();
     if bits == Bits::B64 && (wide || rng.percent(50)) {
@@ -145,7 +155,7 @@ fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
     }
     // Where the opcode holds a register's number it is the first of eight.
     let first = op.op_code() as u8;
-    let holds_register = (0..op.op_count()).any(|n| format!("{:?}", op.op_kind(n)).ends_with("_opcode"));
+    let holds_register = (0..op.op_count()).any(|n| is_in_opcode(op.op_kind(n)));
     bytes.push(if holds_register { first + rng.below(8) as u8 } else { first });
     let mut tail: [u8; INSN_MAX] = std::array::from_fn(|_| rng.next() as u8);
     if op.group_index() >= 0 {
@@ -153,6 +163,11 @@ fn encode(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
     }
     bytes.extend(tail);
     bytes
+}
+
+fn is_in_opcode(kind: OpCodeOperandKind) -> bool {
+    use OpCodeOperandKind::{r8_opcode, r16_opcode, r32_opcode, r64_opcode, sti_opcode};
+    matches!(kind, r8_opcode | r16_opcode | r32_opcode | r64_opcode | sti_opcode)
 }
 
 /// The same with VEX: of two bytes where that says all.
@@ -163,7 +178,7 @@ fn encode_vex(code: Code, bits: Bits, rng: &mut Rng) -> Vec<u8> {
         bytes.push(0x67);
     }
     if rng.percent(12) {
-        bytes.push(rng.pick(&[0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
+        bytes.push(rng.pick(&[0x64, 0x64, 0x65, 0x65, 0x2e, 0x36, 0x3e, 0x26]));
     }
     let map = match op.table() {
         OpCodeTableKind::T0F => 1,
@@ -240,11 +255,7 @@ fn operand_address(insn: &Instruction, state: &State) -> u64 {
         }
     }
     at &= address_mask(insn);
-    at.wrapping_add(segment_base(insn))
-}
-
-fn segment_base(insn: &Instruction) -> u64 {
-    if insn.memory_segment() == Register::GS { GS_BASE } else { 0 }
+    at.wrapping_add(segments::base_of(insn, state))
 }
 
 fn address_mask(insn: &Instruction) -> u64 {
@@ -278,6 +289,9 @@ impl Maker<'_> {
         if self.rng.percent(3) {
             self.state.rflags |= ALIGNMENT_CHECK;
         }
+        if self.rng.percent(4) {
+            self.state.rflags |= TRAP;
+        }
         for chunk in self.memory.chunks_exact_mut(8) {
             chunk.copy_from_slice(&self.rng.next().to_le_bytes());
         }
@@ -292,6 +306,7 @@ impl Maker<'_> {
             }
         }
         self.fill_x87();
+        self.state.segments = Segments::random(self.bits, self.rng);
         if self.is_xsave() {
             self.state.gprs[RAX] = self.rng.below(8) | self.rng.next() << 32;
             self.state.gprs[RDX] = self.rng.next() << 32;
@@ -416,7 +431,7 @@ impl Maker<'_> {
             return self.aim_gather();
         }
         let scale = u64::from(self.insn.memory_index_scale());
-        let offset = target.wrapping_sub(segment_base(&self.insn));
+        let offset = target.wrapping_sub(segments::base_of(&self.insn, &self.state));
         if self.insn.is_ip_rel_memory_operand() {
             self.patch_displacement(offset.wrapping_sub(self.insn.next_ip()));
         } else if base == Register::None && index == Register::None {
@@ -437,8 +452,11 @@ impl Maker<'_> {
 
     /// Makes every index of a gather lead to a target of its own.
     fn aim_gather(&mut self) {
+        // Where a trap may come between its elements is left open.
+        self.state.rflags &= !TRAP;
         let (base, index) = (self.insn.memory_base(), self.insn.memory_index());
-        let offset = self.insn.memory_displacement64().wrapping_add(segment_base(&self.insn));
+        let offset =
+            self.insn.memory_displacement64().wrapping_add(segments::base_of(&self.insn, &self.state));
         let mut from = offset;
         if base != Register::None {
             self.set_address_register(base, (DATA + 0x1000).wrapping_sub(offset));
@@ -471,6 +489,9 @@ impl Maker<'_> {
 
     /// Other operands that make something happen at `target`.
     fn aim_operands(&mut self, target: u64) {
+        if let Some(bytes) = self.selector_in_memory() {
+            return self.put(target, &bytes);
+        }
         match self.insn.mnemonic() {
             Mnemonic::Cmpxchg | Mnemonic::Cmpxchg8b if self.rng.percent(50) => {
                 let low = self.state.gprs[RAX] & 0xffff_ffff;
@@ -515,10 +536,14 @@ impl Maker<'_> {
         let insn = self.insn;
         if insn.is_string_instruction() {
             let len = insn.memory_size().size() as u64;
-            for (register, base) in [(RSI, segment_base(&insn)), (RDI, 0)] {
+            for (register, base) in [(RSI, segments::base_of(&insn, &self.state)), (RDI, 0)] {
                 let at = self.target(len).wrapping_sub(base);
                 let upper = if self.rng.percent(50) && is_short_string(&insn) { self.rng.next() } else { 0 };
                 self.state.gprs[register] = at | upper & !0xffff_ffff;
+            }
+            if self.rng.percent(25) {
+                let overlap = self.rng.below(4 * len + 8).wrapping_sub(2 * len + 4);
+                self.state.gprs[RDI] = self.state.gprs[RSI].wrapping_add(overlap);
             }
             let most = if self.rng.percent(20) { 700 } else { 20 };
             let count = self.rng.below(most);
@@ -563,6 +588,7 @@ impl Maker<'_> {
         match self.rng.below(20) {
             0 => DATA + self.rng.below(WRITABLE_LEN as u64),
             1 => DATA + 0x8000 + self.rng.below(0x1000),
+            2 => (1 << 47) - 2 + self.rng.below(4),
             _ => loop {
                 let to = CODE + self.rng.below(CODE_LEN as u64);
                 if !(self.rip..self.rip + INSN_MAX as u64).contains(&to) {

@@ -2,8 +2,8 @@
 //! OUT for each exception.
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
-    USER_DS, WRITABLE_LEN, X87State, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32, USER_CS_64,
+    WRITABLE_LEN, X87State, read_only_bytes,
 };
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};
@@ -27,6 +27,9 @@ const DATA_AT: u64 = 0x6_0000;
 const MEMORY: u64 = 0x10_0000;
 /// Bytes from one handler to the next.
 const HANDLER_STEP: u64 = 16;
+
+/// Those that a program may load, in the order of [`Segments::selectors`].
+const SEGMENTS: [Seg; 5] = [Seg::Es, Seg::Ss, Seg::Ds, Seg::Fs, Seg::Gs];
 
 /// Selectors are as Linux has them, so that a pushed or moved one is the same.
 const KERNEL_CS: u16 = 0x10;
@@ -131,20 +134,22 @@ impl Guest {
 
     fn enter(&mut self) {
         let controls = cr0::PE | cr0::PG | cr0::WP | cr0::NE | cr0::AM | cr0::MP;
-        let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE;
+        let extensions = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE | cr4::FSGSBASE;
         self.cpu.set_control(controls, TABLES, extensions, efer::LME | efer::NXE | efer::SCE);
         const X87_SSE_AND_AVX: u64 = 7;
         self.cpu.set_xcr0(X87_SSE_AND_AVX);
         self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 7 - 1 });
         self.cpu.set_idtr(TableRegister { base: KERNEL + IDT, limit: 0xfff });
         let busy = 11;
-        self.cpu.set_tr(SystemSegment {
+        let task = SystemSegment {
             selector: TSS_SELECTOR,
             base: KERNEL + TSS,
             limit: 0x67,
             rights: rights::P | busy,
             null: false,
-        });
+        };
+        self.cpu.set_tr(task);
+        self.cpu.set_ldtr(SystemSegment { selector: 0, null: true, ..task });
     }
 
     /// Executes the case.
@@ -170,6 +175,7 @@ impl Guest {
             status: unit.status,
             valid: unit.valid,
             st: std::array::from_fn(|n| spell(unit.registers[unit.physical(n)])),
+            last: (unit.opcode, unit.instruction, unit.operand),
         }
     }
 
@@ -179,14 +185,13 @@ impl Guest {
             Bits::B32 => (data | rights::CODE, USER_CS_32),
             Bits::B64 => (data & !rights::DB | rights::CODE | rights::L, USER_CS_64),
         };
-        for seg in Seg::ALL {
-            let base = if seg == Seg::Gs { GS_BASE } else { 0 };
-            let (selector, rights, null) = match seg {
-                Seg::Cs => (code_selector, code, false),
-                Seg::Ss | Seg::Es | Seg::Ds => (USER_DS, data, false),
-                Seg::Fs | Seg::Gs => (0, data, true),
-            };
-            self.cpu.set_seg(seg, base, Segment { selector, limit: u32::MAX, rights, null });
+        let flat = |selector, rights| Segment { selector, limit: u32::MAX, rights, null: selector < 4 };
+        self.cpu.set_seg(Seg::Cs, 0, flat(code_selector, code));
+        for (seg, selector) in SEGMENTS.into_iter().zip(state.segments.selectors) {
+            self.cpu.set_seg(seg, 0, flat(selector, data));
+        }
+        for (seg, base) in [Seg::Fs, Seg::Gs].into_iter().zip(state.segments.bases) {
+            self.cpu.set_seg(seg, base, *self.cpu.seg(seg));
         }
         for (n, value) in (0..).zip(state.gprs) {
             self.cpu.set_gpr(n, value);
@@ -217,12 +222,18 @@ impl Guest {
             self.read(frame - 8)
         };
         let error = if matches!(vector, 8 | 10..=14 | 17) { pop() as u32 } else { 0 };
-        let (rip, _cs, rflags, rsp) = (pop(), pop(), pop(), pop());
+        let (rip, _cs, rflags, rsp, ss) = (pop(), pop(), pop(), pop(), pop());
         let mut gprs = std::array::from_fn(|n| self.cpu.gpr(n as u8));
         gprs[RSP as usize] = rsp;
         let mut memory = vec![0; WRITABLE_LEN];
         self.bus.mem.read(Gpa(DATA_AT), &mut memory).expect("inside memory");
         let [_, cr2, ..] = self.cpu.control();
+        // The delivery has put a null selector into SS; the frame has the program's.
+        let selector = |seg| if seg == Seg::Ss { ss as u16 } else { self.cpu.seg(seg).selector };
+        let segments = Segments {
+            selectors: SEGMENTS.map(selector),
+            bases: [Seg::Fs, Seg::Gs].map(|seg| self.cpu.seg_base(seg)),
+        };
         Outcome {
             state: State {
                 gprs,
@@ -231,6 +242,7 @@ impl Guest {
                 ymm: std::array::from_fn(|n| self.cpu.ymm_bits(n as u8)),
                 mxcsr: self.cpu.mxcsr(),
                 x87: self.take_x87(),
+                segments,
             },
             vector,
             error,

@@ -1,5 +1,5 @@
 //! The host-processor oracle: random instructions, alone and in sequences, run on the host and on our processor, and registers, flags,
-//! memory and faults must be equal.
+//! segment bases, memory and faults must be equal. It happens in a process of its own.
 //!
 //! `ORACLE_SEED` and `ORACLE_CASES` choose the run, `ORACLE_ONLY=imul` the (first) instruction, by the start of iced's name of the
 //! code; `ORACLE_ALL_FLAGS=1` also compares flags that the manual leaves undefined. A failure names seed and index.
@@ -10,6 +10,7 @@ mod case;
 mod compare;
 mod coverage;
 mod generate;
+mod guard;
 mod guest;
 mod native;
 mod report;
@@ -18,7 +19,6 @@ mod table;
 
 use case::Bits;
 use iced_x86::Code;
-use std::sync::Mutex;
 
 /// Cases of the quick suite, and of the long one.
 const CASES: u64 = 120_000;
@@ -31,18 +31,15 @@ const RENEWAL: u64 = 20_000;
 /// One case in so many is a sequence.
 const SEQUENCES: u64 = 3;
 
-/// The sandbox lies at fixed addresses, so there is one at a time.
-static SANDBOX: Mutex<()> = Mutex::new(());
-
 #[test]
 fn instructions_do_what_the_host_does() {
-    compare(CASES);
+    guard::run("instructions_do_what_the_host_does", CASES, compare);
 }
 
 #[test]
 #[ignore = "takes a quarter of an hour"]
 fn twenty_million_cases_do_what_the_host_does() {
-    compare(CASES_LONG);
+    guard::run("twenty_million_cases_do_what_the_host_does", CASES_LONG, compare);
 }
 
 /// Codes of both modes, and those of each.
@@ -66,8 +63,7 @@ impl Codes {
     }
 }
 
-fn compare(default_cases: u64) {
-    let _alone = SANDBOX.lock();
+fn compare(default_cases: u64, progress: &guard::Progress) {
     let setting = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a decimal number"))
     };
@@ -84,8 +80,11 @@ fn compare(default_cases: u64) {
     println!("oracle: {cases} cases of {} instructions, ORACLE_SEED={seed}", codes.all.len());
     let mut failures = Vec::new();
     let (mut run, mut insns, mut faulted) = (0, 0, 0);
+    let mut runs = vec![0; codes.all.len()];
     for index in 0..cases {
-        let (code, bits) = codes.all[(index % codes.all.len() as u64) as usize];
+        progress.at(index);
+        let which = (index % codes.all.len() as u64) as usize;
+        let (code, bits) = codes.all[which];
         let mut rng = rng::Rng::new(seed, index);
         // Some encodings are dead ends; the next throw of the same dice is as good.
         let Some(mut trial) = (0..100).find_map(|_| generate::generate(code, bits, &mut rng)) else {
@@ -98,6 +97,7 @@ fn compare(default_cases: u64) {
             generate::extend(&mut trial, codes.of(bits), &mut rng);
         }
         run += 1;
+        runs[which] += 1;
         if run % RENEWAL == 0 {
             machines.renew();
         }
@@ -115,4 +115,7 @@ fn compare(default_cases: u64) {
     let told: String = failures.iter().map(|(_, text)| text.as_str()).collect();
     assert!(failures.is_empty(), "ORACLE_SEED={seed}\n{told}");
     assert!(!only.is_empty() || run >= cases - cases / 50, "too many dead ends: {run} of {cases}");
+    let never = codes.all.iter().zip(runs).filter(|(_, runs)| *runs == 0).map(|(code, _)| code);
+    let never: Vec<_> = never.collect();
+    assert!(cases < CASES || never.is_empty(), "never run: {never:?}");
 }

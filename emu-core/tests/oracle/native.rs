@@ -7,8 +7,8 @@
 #![allow(unsafe_code, reason = "the host's processor is asked what an instruction does")]
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, GS_BASE, INT3, Outcome, READ_ONLY_LEN, State, USER_CS_32, USER_CS_64,
-    USER_DS, WRITABLE_LEN, X87State, read_only_bytes,
+    Bits, CODE, CODE_LEN, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32, USER_CS_64,
+    WRITABLE_LEN, X87State, read_only_bytes,
 };
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -62,6 +62,7 @@ struct Exchange {
     cr2: u64,
     host: [libc::greg_t; 23],
     host_mxcsr: u32,
+    host_segments: Segments,
 }
 
 struct Shared(UnsafeCell<Exchange>);
@@ -73,12 +74,13 @@ unsafe impl Sync for Shared {}
 static SHARED: Shared = Shared(UnsafeCell::new(Exchange {
     phase: Phase::Idle,
     code_selector: 0,
-    state: State { gprs: [0; 16], rip: 0, rflags: 0, ymm: [[0; 2]; 16], mxcsr: 0, x87: X87State::INIT },
+    state: State::blank(0),
     vector: 0,
     error: 0,
     cr2: 0,
     host: [0; 23],
     host_mxcsr: 0,
+    host_segments: Segments::FLAT,
 }));
 
 static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
@@ -113,6 +115,8 @@ fn map(at: u64, len: usize, protection: c_int, file: Option<c_int>) -> Result<*m
 impl Native {
     /// Prepares the sandbox and the handlers. They serve this thread only.
     pub(crate) fn new() -> Result<Self, String> {
+        let may_set_bases = linux_lets_programs_set_bases();
+        check(may_set_bases, "RDFSBASE and its kin, a processor with FSGSBASE under Linux 5.9")?;
         let free = !TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst);
         check(free, "a second native runner")?;
         // SAFETY: a plain system call with a constant name.
@@ -131,8 +135,6 @@ impl Native {
             ptr::copy_nonoverlapping(read_only_bytes().as_ptr(), read_only, READ_ONLY_LEN);
             check(libc::mprotect(read_only.cast(), READ_ONLY_LEN, libc::PROT_READ) == 0, "mprotect")?;
         }
-        set_gs(GS_BASE)?;
-        set_data_segments(USER_DS);
         let mut stack = vec![0; HANDLER_STACK];
         let new_stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
         let mut old_stack = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
@@ -148,7 +150,7 @@ impl Native {
     /// Executes the case.
     pub(crate) fn run(&mut self, case: &Case) -> Outcome {
         let (at, len) = ((case.state.rip - CODE) as usize, case.code.len());
-        assert!(at + len < CODE_LEN && case.memory.len() == WRITABLE_LEN, "inside the sandbox");
+        assert!(at + len <= CODE_LEN && case.memory.len() == WRITABLE_LEN, "inside the sandbox");
         let data = ptr::with_exposed_provenance_mut::<u8>(DATA as usize);
         let shared = SHARED.0.get();
         // SAFETY: the copies stay inside the mappings that `new` made. The exchange is ours until the breakpoint, and
@@ -192,22 +194,52 @@ impl Drop for Native {
             }
             libc::munmap(self.code.cast(), CODE_LEN);
         }
-        let _ = set_gs(0);
-        set_data_segments(0);
         TAKEN.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 }
 
-fn set_gs(base: u64) -> Result<(), String> {
-    const ARCH_SET_GS: c_int = 0x1001;
-    // SAFETY: nothing in a 64-bit Linux program uses GS.
-    check(unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, base) } == 0, "arch_prctl")
+/// Whether programs may execute RDFSBASE and its kin.
+fn linux_lets_programs_set_bases() -> bool {
+    // HWCAP2_FSGSBASE, in Linux's asm/hwcap2.h.
+    const FSGSBASE: libc::c_ulong = 1 << 1;
+    // SAFETY: only looks at what the kernel told the process at its start.
+    unsafe { libc::getauxval(libc::AT_HWCAP2) & FSGSBASE != 0 }
 }
 
-/// 64-bit programs leave DS and ES null; 32-bit code needs them.
-fn set_data_segments(selector: u16) {
-    // SAFETY: 64-bit mode does not look at DS and ES, and the kernel keeps them for the thread.
-    unsafe { std::arch::asm!("mov ds, {0:x}", "mov es, {0:x}", in(reg) selector, options(nostack, nomem)) }
+/// What the registers hold but SS, which signal contexts have.
+///
+/// # Safety
+/// The kernel must let programs read the bases.
+unsafe fn segments() -> Segments {
+    let (es, ds, fs, gs): (u16, u16, u16, u16);
+    let (fs_base, gs_base);
+    // SAFETY: reads registers, and the caller vouches that it may.
+    unsafe {
+        std::arch::asm!(
+            "mov {0:x}, es", "mov {1:x}, ds", "mov {2:x}, fs", "mov {3:x}, gs",
+            "rdfsbase {4}", "rdgsbase {5}",
+            out(reg) es, out(reg) ds, out(reg) fs, out(reg) gs, out(reg) fs_base, out(reg) gs_base,
+            options(nostack, nomem, preserves_flags),
+        );
+    }
+    Segments { selectors: [es, 0, ds, fs, gs], bases: [fs_base, gs_base] }
+}
+
+/// Loads them. Selectors first: they bring bases with them.
+///
+/// # Safety
+/// As for [`segments`]; and FS leads to what this thread calls its own, so nothing that may look there runs before it is put back.
+unsafe fn set_segments(segments: &Segments) {
+    let Segments { selectors: [es, _, ds, fs, gs], bases: [fs_base, gs_base] } = *segments;
+    // SAFETY: 64-bit code does not look at DS and ES, and the kernel keeps all of them for the thread; the caller answers for FS.
+    unsafe {
+        std::arch::asm!(
+            "mov es, {0:x}", "mov ds, {1:x}", "mov fs, {2:x}", "mov gs, {3:x}",
+            "wrfsbase {4}", "wrgsbase {5}",
+            in(reg) es, in(reg) ds, in(reg) fs, in(reg) gs, in(reg) fs_base, in(reg) gs_base,
+            options(nostack, nomem, preserves_flags),
+        );
+    }
 }
 
 fn install(signal: c_int) -> Result<libc::sigaction, String> {
@@ -239,12 +271,17 @@ extern "C" fn on_signal(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_
             Phase::Start => {
                 exchange.host = context.gregs;
                 exchange.host_mxcsr = (*context.fpregs).mxcsr;
+                exchange.host_segments = segments();
                 load(context, &exchange.state);
-                let segments = &mut context.gregs[libc::REG_CSGSFS as usize];
-                *segments = *segments & !0xffff | libc::greg_t::from(exchange.code_selector);
+                let [_, ss, ..] = exchange.state.segments.selectors;
+                set_stack_and_code(context, ss, exchange.code_selector);
                 exchange.phase = Phase::End;
+                set_segments(&exchange.state.segments);
             }
             Phase::End => {
+                let segments = segments();
+                set_segments(&exchange.host_segments);
+                exchange.state.segments = segments;
                 take(context, exchange);
                 context.gregs = exchange.host;
                 (*context.fpregs).mxcsr = exchange.host_mxcsr;
@@ -253,6 +290,15 @@ extern "C" fn on_signal(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_
             }
         }
     }
+}
+
+/// Where the signal context has SS and CS among its other selectors.
+const SS_SHIFT: u32 = 48;
+
+fn set_stack_and_code(context: &mut libc::mcontext_t, ss: u16, cs: u16) {
+    let selectors = &mut context.gregs[libc::REG_CSGSFS as usize];
+    let others = *selectors as u64 & !(0xffff << SS_SHIFT | 0xffff);
+    *selectors = (others | u64::from(ss) << SS_SHIFT | u64::from(cs)) as libc::greg_t;
 }
 
 /// Makes the context that of a case.
@@ -327,6 +373,7 @@ fn take_x87(fp: &libc::_libc_fpstate) -> X87State {
         status: fp.swd,
         valid: fp.ftw as u8,
         st: std::array::from_fn(|n| value(&fp._st[n])),
+        last: (fp.fop, fp.rip, fp.rdp),
     }
 }
 
@@ -340,6 +387,8 @@ unsafe fn take(context: &mut libc::mcontext_t, exchange: &mut Exchange) {
     }
     exchange.state.rip = context.gregs[libc::REG_RIP as usize] as u64;
     exchange.state.rflags = context.gregs[libc::REG_EFL as usize] as u64;
+    let selectors = context.gregs[libc::REG_CSGSFS as usize] as u64;
+    exchange.state.segments.selectors[1] = (selectors >> SS_SHIFT) as u16;
     exchange.vector = context.gregs[libc::REG_TRAPNO as usize] as u8;
     exchange.error = context.gregs[libc::REG_ERR as usize] as u32;
     exchange.cr2 = context.gregs[libc::REG_CR2 as usize] as u64;

@@ -1,6 +1,6 @@
 //! Both processors side by side; a failing case made small and told.
 
-use crate::case::{BREAKPOINT, Bits, CODE, Case, Outcome, State, Trial, WRITABLE_LEN, X87State};
+use crate::case::{BREAKPOINT, Bits, CODE, Case, Outcome, Segments, State, Trial, WRITABLE_LEN};
 use crate::compare::differences;
 use crate::guest::Guest;
 use crate::native::Native;
@@ -31,15 +31,7 @@ impl Machines {
     /// Whether the host's kernel lets programs run such code.
     pub(crate) fn host_runs(&mut self, bits: Bits) -> bool {
         const NOP: u8 = 0x90;
-        let state = State {
-            gprs: [0; 16],
-            rip: CODE,
-            rflags: 0x202,
-            ymm: [[0; 2]; 16],
-            mxcsr: 0x1f80,
-            x87: X87State::INIT,
-        };
-        let case = Case { bits, state, code: vec![NOP], memory: vec![0; WRITABLE_LEN] };
+        let case = Case { bits, state: State::blank(CODE), code: vec![NOP], memory: vec![0; WRITABLE_LEN] };
         self.native.run(&case).vector == BREAKPOINT
     }
 
@@ -96,7 +88,7 @@ fn tell(index: u64, trial: &Trial, verdict: &Verdict) -> String {
         let mut assembly = String::new();
         FastFormatter::new().format(insn, &mut assembly);
         let at = (insn.ip() - case.state.rip) as usize;
-        let bytes = &case.code[at..at + insn.len()];
+        let bytes = &case.code[at..case.code.len().min(at + insn.len())];
         let _ = writeln!(text, "  {assembly}    {:?} {bytes:02x?}", insn.code());
     }
     let state = &case.state;
@@ -105,6 +97,8 @@ fn tell(index: u64, trial: &Trial, verdict: &Verdict) -> String {
     let _ = writeln!(text, "  fcw {:#x} fsw {:#x} ftw {:#x}", x87.control, x87.status, x87.valid);
     let [st0, st1, ..] = x87.st;
     let _ = writeln!(text, "  st0 {st0:#x} st1 {st1:#x} mxcsr {:#x}", state.mxcsr);
+    let Segments { selectors, bases: [fs, gs] } = state.segments;
+    let _ = writeln!(text, "  es ss ds fs gs {selectors:x?} fs base {fs:#x} gs base {gs:#x}");
     let nonzero = state.gprs.iter().enumerate().filter(|(_, value)| **value != 0);
     let list: Vec<String> = nonzero.map(|(n, value)| format!("gpr{n}={value:#x}")).collect();
     let _ = writeln!(text, "  {}", list.join(" "));

@@ -37,7 +37,7 @@ impl Cpu {
     }
 
     /// Linear address of the next instruction, if CS allows fetching there.
-    fn fetch_address(&self) -> Result<Lin, Fault> {
+    pub(crate) fn fetch_address(&self) -> Result<Lin, Fault> {
         if self.engine.mode.is_64() {
             return if is_canonical(self.rip) { Ok(Lin(self.rip)) } else { Err(Fault::GP0) };
         }

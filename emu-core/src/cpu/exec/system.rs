@@ -3,8 +3,10 @@
 
 use super::{Exec, gpr_index, gpr_width, undefined};
 use crate::access::Width;
+use crate::addr::Lin;
 use crate::cpu::control::{cr0, cr4};
 use crate::cpu::flags::bit;
+use crate::cpu::mmu::Intent;
 use crate::cpu::regs::{RAX, RBX, RCX, RDX, Seg, TableRegister};
 use crate::cpu::system::deliver::Source;
 use crate::cpu::system::descriptor::Selector;
@@ -126,7 +128,7 @@ fn far_pointer(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Resul
     }
 }
 
-/// Offset first, then selector.
+/// Offset first, then selector; it lies well on the size of its offset (SDM vol. 3A, table 6-7).
 fn pointer_in_memory(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<FarPointer, Fault> {
     let width = match insn.memory_size().size() {
         4 => Width::B2,
@@ -136,7 +138,9 @@ fn pointer_in_memory(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) ->
     let (seg, at) = cpu.memory_operand(insn);
     let mut bytes = [0; 10];
     let len = width.bytes() as usize;
-    cpu.load_bytes(bus, seg, at, &mut bytes[..len + 2])?;
+    let lin = cpu.linear(seg, at, len as u64 + 2, Intent::Read)?;
+    cpu.check_alignment(lin, len as u64)?;
+    cpu.load_bytes_lin(bus, lin, &mut bytes[..len + 2], cpu.data_context())?;
     let selector = Selector(u16::from_le_bytes([bytes[len], bytes[len + 1]]));
     let mut offset = [0; 8];
     offset[..len].copy_from_slice(&bytes[..len]);
@@ -334,7 +338,10 @@ fn store_table(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Resul
     bytes[..2].copy_from_slice(&table.limit.to_le_bytes());
     bytes[2..].copy_from_slice(&table.base.to_le_bytes());
     let len = if cpu.code_size() == CodeSize::Bits64 { 10 } else { 6 };
-    cpu.store_bytes(bus, seg, at, &bytes[..len])
+    let lin = cpu.linear(seg, at, len as u64, Intent::Write)?;
+    // A word, then a base that wants a doubleword's boundary (SDM vol. 3A, 3.5.1).
+    cpu.check_alignment(Lin(lin.0.wrapping_add(2)), 4)?;
+    cpu.store_bytes_lin(bus, lin, &bytes[..len], cpu.data_context())
 }
 
 fn load_system_register(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<(), Fault> {
@@ -519,7 +526,7 @@ fn invpcid(cpu: &mut Cpu, bus: &mut dyn CpuBus, insn: &Instruction) -> Result<()
         return Err(Fault::GP0);
     }
     match kind {
-        0 => cpu.mmu.flush_page(crate::addr::Lin(lin), pcid, false),
+        0 => cpu.mmu.flush_page(Lin(lin), pcid, false),
         1 => cpu.mmu.flush_pcid(pcid),
         2 => cpu.mmu.flush_all(),
         _ => cpu.mmu.flush_non_global(),

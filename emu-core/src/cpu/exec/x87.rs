@@ -8,9 +8,12 @@ use crate::cpu::control::cr0;
 use crate::cpu::softfloat::{Env, Extended, F32, F64, F80, Format, Unpacked, flag};
 use crate::cpu::x87::{X87, status};
 use crate::cpu::{Cpu, CpuBus, Fault};
-use iced_x86::{CodeSize, Encoder, Instruction, MemorySize, OpKind, Register};
+use iced_x86::{Instruction, MemorySize, OpKind, Register};
 
 use super::operand_width;
+
+/// Bytes of an instruction at most.
+const INSN_MAX: usize = 15;
 
 /// What an instruction does once it may.
 pub(super) type Body = fn(&mut Cpu, &mut dyn CpuBus, &Instruction) -> Result<(), Fault>;
@@ -34,7 +37,7 @@ pub(super) fn execute(
     body(cpu, bus, insn)?;
     cpu.x87.instruction = cpu.rip();
     if cpu.x87.waits() {
-        cpu.x87.opcode = opcode(insn);
+        cpu.x87.opcode = opcode(cpu, bus, insn)?;
         if insn.op0_kind() == OpKind::Memory {
             cpu.x87.operand = cpu.memory_operand(insn).1;
         }
@@ -42,21 +45,14 @@ pub(super) fn execute(
     Ok(())
 }
 
-/// The low bits of the escape byte, and the byte behind it.
-fn opcode(insn: &Instruction) -> u16 {
-    // Addresses of 16 bits exist in other code only.
-    let mut encoder = Encoder::new(match insn.code_size() {
-        CodeSize::Code16 => 16,
-        CodeSize::Code32 => 32,
-        CodeSize::Code64 | CodeSize::Unknown => 64,
-    });
-    if encoder.encode(insn, insn.ip()).is_err() {
-        return 0;
-    }
-    let bytes = encoder.take_buffer();
+/// The low bits of the escape byte, and the byte behind it: as they stand in memory, because an address can be encoded in several ways.
+fn opcode(cpu: &Cpu, bus: &dyn CpuBus, insn: &Instruction) -> Result<u16, Fault> {
+    let mut bytes = [0; INSN_MAX];
+    cpu.fetched(bus, cpu.fetch_address()?, &mut bytes[..insn.len()]);
+    // No prefix looks like an escape.
     let escape = bytes.iter().position(|byte| byte & 0xf8 == 0xd8);
     let pair = escape.and_then(|at| bytes.get(at..at + 2));
-    pair.map_or(0, |pair| u16::from(pair[0] & 7) << 8 | u16::from(pair[1]))
+    Ok(pair.map_or(0, |pair| u16::from(pair[0] & 7) << 8 | u16::from(pair[1])))
 }
 
 impl Cpu {

@@ -95,18 +95,6 @@ impl Cpu {
         self.load_bytes_lin(bus, lin, buf, self.data_context())
     }
 
-    /// Stores bytes at `offset` in `seg`; at most a page.
-    pub(crate) fn store_bytes(
-        &mut self,
-        bus: &mut dyn CpuBus,
-        seg: Seg,
-        offset: u64,
-        buf: &[u8],
-    ) -> Result<(), Fault> {
-        let lin = self.linear(seg, offset, buf.len() as u64, Intent::Write)?;
-        self.store_bytes_lin(bus, lin, buf, self.data_context())
-    }
-
     /// #AC for a misaligned access at CPL 3 with alignment checks on.
     pub(crate) fn check_alignment(&self, lin: Lin, bytes: u64) -> Result<(), Fault> {
         if self.alignment_checked() && !lin.0.is_multiple_of(bytes) { Err(Fault::ALIGNMENT) } else { Ok(()) }
@@ -383,6 +371,18 @@ impl Cpu {
             .filter(|entry| entry.lin == page && (entry.global || entry.pcid == pcid))
             .filter(|entry| self.entry_permits(entry, Access::Fetch, context))
             .map(|entry| entry.gpa)
+    }
+
+    /// Bytes of the instruction at `lin` once more, by the translations that it was fetched through, which are still there.
+    pub(crate) fn fetched(&self, bus: &dyn CpuBus, lin: Lin, bytes: &mut [u8]) {
+        for (n, byte) in (0..).zip(bytes) {
+            let mut at = lin.plus(n);
+            if self.code_size() != CodeSize::Bits64 {
+                at.0 &= 0xffff_ffff;
+            }
+            let page = self.cached_fetch(at.page_base()).unwrap_or_default();
+            let _ = bus.mem_ref().read(page.plus(at.page_offset()), std::slice::from_mut(byte));
+        }
     }
 
     /// Translates the page of an address for fetching without making it the current one: the second page of an

@@ -17,6 +17,7 @@ mod segments;
 mod task;
 mod tlb;
 mod undefined;
+mod vm86;
 mod wakeup;
 
 use super::control::cr0;

@@ -323,6 +323,26 @@ fn alignment_is_checked_for_programs_that_ask_for_it() {
             check(&Refused { mode, cpl, program, change, want });
         }
     }
+    // lfs ax, [rbx] ; lfs eax, [rbx] ; sgdt [rbx]: an operand of parts lies well on the size of one of them.
+    for (program, offset, want) in [
+        (&[0x66, 0x0f, 0xb4, 0x03][..], 1, fault),
+        (&[0x66, 0x0f, 0xb4, 0x03], 2, None),
+        (&[0x0f, 0xb4, 0x03], 2, fault),
+        (&[0x0f, 0xb4, 0x03], 4, None),
+        (&[0x0f, 0x01, 0x03], 0, fault),
+        (&[0x0f, 0x01, 0x03], 1, fault),
+        (&[0x0f, 0x01, 0x03], 2, None),
+    ] {
+        for mode in [Mode::Protected32, Mode::Long] {
+            let mut guest = Guest::new(mode, 3, program);
+            let mut state = guest.cpu.state();
+            AM(&mut state);
+            state.gprs[RBX as usize] += offset;
+            guest.cpu.restore(state).unwrap();
+            guest.step();
+            assert_eq!(guest.exceptions().first().copied(), want, "{mode:?} {program:x?} at {offset}");
+        }
+    }
     // mov rax, [rbx] of a dword boundary; and once the page is known.
     let odd: fn(&mut CpuState) = |state| {
         AM(state);

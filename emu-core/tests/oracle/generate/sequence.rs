@@ -1,8 +1,9 @@
 //! Makes sequences: behind a case's instruction more of them, which find their memory without a register, so that they work on
 //! whatever the ones before have left.
 
-use super::{INSN_MAX, Maker, blank, decode, encode, repeats_a_loop, splits_a_lock, unsafe_here};
-use crate::case::{Bits, Trial};
+use super::segments::Known;
+use super::{INSN_MAX, Maker, decode, encode, repeats_a_loop, splits_a_lock, unsafe_here};
+use crate::case::{Bits, CODE, CODE_LEN, State, Trial};
 use crate::compare::undefined_flags;
 use crate::rng::Rng;
 use iced_x86::{Code, CpuidFeature, FlowControl, Instruction, Mnemonic, OpKind, Register, RflagsBits};
@@ -13,9 +14,14 @@ const MORE: u64 = 7;
 /// Appends instructions of `codes` to a trial of one, if that one lets others follow.
 pub(crate) fn extend(trial: &mut Trial, codes: &[Code], rng: &mut Rng) {
     let bits = trial.case.bits;
+    if is_of_x87(&trial.insns[0]) && rng.percent(50) {
+        return wait(trial);
+    }
     if !can_be_followed(&trial.insns[0]) {
         return;
     }
+    let mut known = Known::at_first(&trial.case.state);
+    known.follow(&trial.insns[0], Some(&trial.case.state.gprs));
     let wanted = 1 + trial.insns.len() as u64 + rng.below(MORE);
     for _ in 0..100 {
         if trial.insns.len() as u64 >= wanted {
@@ -23,17 +29,45 @@ pub(crate) fn extend(trial: &mut Trial, codes: &[Code], rng: &mut Rng) {
         }
         let undefined = *trial.undefined.last().unwrap_or(&0);
         let rip = trial.case.state.rip + trial.case.code.len() as u64;
-        let Some((bytes, insn)) = follower(rng.pick(codes), bits, rip, rng) else { continue };
+        if rip > CODE + (CODE_LEN - 2 * INSN_MAX) as u64 {
+            break;
+        }
+        let Some((bytes, insn)) = follower(rng.pick(codes), bits, rip, &known, rng) else { continue };
         if read_flags(&insn) & undefined == 0 {
             trial.case.code.extend(bytes);
+            known.follow(&insn, None);
             trial.insns.push(insn);
             trial.undefined.push(undefined & !written_flags(&insn) | undefined_flags(&insn));
         }
     }
 }
 
+/// Appends WAIT, which raises what an x87 instruction has left unmasked.
+fn wait(trial: &mut Trial) {
+    const WAIT: u8 = 0x9b;
+    let rip = trial.case.state.rip + trial.case.code.len() as u64;
+    let follows = trial.insns[0].next_ip() == rip && rip < CODE + CODE_LEN as u64;
+    if let Some((insn, _)) = decode(&[WAIT], rip, trial.case.bits).filter(|_| follows) {
+        trial.case.code.push(WAIT);
+        trial.insns.push(insn);
+        trial.undefined.extend_from_within(..);
+    }
+}
+
+/// Whether an instruction belongs to the x87 unit.
+pub(crate) fn is_of_x87(insn: &Instruction) -> bool {
+    let of_x87 = [CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387];
+    insn.cpuid_features().iter().any(|feature| of_x87.contains(feature))
+}
+
 /// An instruction that can stand anywhere.
-fn follower(code: Code, bits: Bits, rip: u64, rng: &mut Rng) -> Option<(Vec<u8>, Instruction)> {
+fn follower(
+    code: Code,
+    bits: Bits,
+    rip: u64,
+    known: &Known,
+    rng: &mut Rng,
+) -> Option<(Vec<u8>, Instruction)> {
     let mut bytes = encode(code, bits, rng);
     let (mut insn, mut offsets) = decode(&bytes, rip, bits)?;
     let has_memory = |insn: &Instruction| insn.op_kinds().any(|kind| kind == OpKind::Memory);
@@ -46,7 +80,6 @@ fn follower(code: Code, bits: Bits, rip: u64, rng: &mut Rng) -> Option<(Vec<u8>,
     let finds_memory_alone = insn.is_ip_rel_memory_operand()
         || (insn.memory_base() == Register::None && insn.memory_index() == Register::None);
     if insn.code() != code
-        || insn.segment_prefix() == Register::FS
         || repeats_a_loop(&insn)
         || unsafe_here(&insn, &bytes)
         || !finds_memory_alone
@@ -56,8 +89,13 @@ fn follower(code: Code, bits: Bits, rip: u64, rng: &mut Rng) -> Option<(Vec<u8>,
         return None;
     }
     bytes.truncate(insn.len());
-    let mut maker = Maker { rng, bits, rip, bytes, insn, offsets, state: blank(), memory: Vec::new() };
-    if has_memory(&insn) {
+    let mut state = State::blank(rip);
+    let has_memory = has_memory(&insn);
+    if has_memory {
+        known.place(&insn, &mut state)?;
+    }
+    let mut maker = Maker { rng, bits, rip, bytes, insn, offsets, state, memory: Vec::new() };
+    if has_memory {
         maker.aim();
     }
     let (insn, _) = decode(&maker.bytes, rip, bits)?;
@@ -67,13 +105,12 @@ fn follower(code: Code, bits: Bits, rip: u64, rng: &mut Rng) -> Option<(Vec<u8>,
 /// Whether all that the instruction leaves behind is defined but for flags, on every processor.
 fn can_be_followed(insn: &Instruction) -> bool {
     let areas = [CpuidFeature::FXSR, CpuidFeature::XSAVE, CpuidFeature::XSAVEOPT, CpuidFeature::XSAVEC];
-    let of_x87 = [CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387];
     let is_of = |group: &[CpuidFeature]| insn.cpuid_features().iter().any(|feature| group.contains(feature));
     let sixteen = insn.op0_register().size() == 2 || insn.memory_size().size() == 2;
     let unaligned_sha = is_of(&[CpuidFeature::SHA]) && insn.op1_kind() == OpKind::Memory;
-    let undefined = sixteen && matches!(insn.mnemonic(), Mnemonic::Bswap | Mnemonic::Shld | Mnemonic::Shrd);
+    let undefined = sixteen && matches!(insn.mnemonic(), Mnemonic::Shld | Mnemonic::Shrd);
     insn.flow_control() == FlowControl::Next
-        && !(is_of(&areas) || is_of(&of_x87) || unaligned_sha || undefined)
+        && !(is_of(&areas) || is_of_x87(insn) || unaligned_sha || undefined)
         && !matches!(
             insn.mnemonic(),
             Mnemonic::Maskmovq
@@ -81,6 +118,7 @@ fn can_be_followed(insn: &Instruction) -> bool {
                 | Mnemonic::Vmaskmovdqu
                 | Mnemonic::Ldmxcsr
                 | Mnemonic::Vldmxcsr
+                | Mnemonic::Lar
                 | Mnemonic::Enter
                 | Mnemonic::Popa
                 | Mnemonic::Popad
