@@ -4,6 +4,7 @@
 
 pub mod bisect;
 pub mod cli;
+pub mod dmar;
 pub mod error;
 pub mod firmware;
 pub mod guests;

@@ -2,6 +2,7 @@
 //!
 //! Paths are relative to the scenario's own file. What is left out has the default that is documented here.
 
+use crate::dmar::Dmar;
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
 use crate::guests::{Flavour, Recipe, debian, packaged, selftest};
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub cpu: CpuConfig,
     /// The VT-d unit; `None` for a machine without one.
     pub iommu: Option<IommuConfig>,
+    /// Further units, reserved memory, and what firmware says of it all.
+    pub dmar: Dmar,
     /// The network card.
     pub nic: Nic,
     /// What hangs at its cable.
@@ -66,6 +69,7 @@ impl Default for Scenario {
             date: 1_767_225_600,
             cpu: CpuConfig::default(),
             iommu: Some(IommuConfig::default()),
+            dmar: Dmar::default(),
             nic: Nic::default(),
             network: Network::Null,
             wire: Vec::new(),

@@ -14,8 +14,8 @@ pub enum Slot {
     Nic(u8),
     /// The far end of a network card's cable: replayed or looped frames, by the card's index.
     Wire(u8),
-    /// The VT-d unit.
-    Iommu,
+    /// A VT-d unit, by index.
+    Iommu(u8),
     /// A processor's local APIC, by the processor's index.
     Lapic(u8),
     /// The I/O APIC.
@@ -44,7 +44,9 @@ impl fmt::Display for Slot {
             Self::Cpu(n) => write!(f, "cpu{n}"),
             Self::Nic(n) => write!(f, "e1000.{n}"),
             Self::Wire(n) => write!(f, "wire{n}"),
-            Self::Iommu => f.write_str("iommu"),
+            // Most machines have one, which needs no number.
+            Self::Iommu(0) => f.write_str("iommu"),
+            Self::Iommu(n) => write!(f, "iommu{n}"),
             Self::Lapic(n) => write!(f, "lapic{n}"),
             Self::Ioapic => f.write_str("ioapic"),
             Self::Pic => f.write_str("pic"),

@@ -13,7 +13,7 @@ use crate::state::{MessageRegisters, count};
 use crate::translate::{DmaRequest, PasidPrefix};
 use emu_core::device::{Env, Signal};
 use emu_core::trace::{RecordId, TraceEvent};
-use emu_core::{Bdf, Interrupt, Msi, Slot, TriggerMode};
+use emu_core::{Bdf, Interrupt, Msi, TriggerMode};
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Vtd {
             Request::Interrupt { source, index } => (source, index.into(), true),
         };
         let event = TraceEvent::RemapFault { bdf, address, reason, write, recorded };
-        let id = env.trace(Slot::Iommu, event);
+        let id = env.trace(self.slot(), event);
         if recorded {
             env.on_behalf_of(id, |env| self.raise_fault_event(env, before));
         }

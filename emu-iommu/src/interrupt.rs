@@ -8,7 +8,7 @@ use crate::walk::entry128;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
 use emu_core::trace::TraceEvent;
-use emu_core::{Bdf, DeliveryMode, DestinationMode, Gpa, Interrupt, Msi, Slot, TriggerMode, VirtDuration};
+use emu_core::{Bdf, DeliveryMode, DestinationMode, Gpa, Interrupt, Msi, TriggerMode, VirtDuration};
 use serde::{Deserialize, Serialize};
 
 /// An interrupt remap table entry as memory holds it.
@@ -154,7 +154,7 @@ impl Vtd {
         };
         let hit = cached.is_some();
         let event = TraceEvent::IrteLookup { bdf: source, index, hit, entry: irte.0 };
-        let id = env.trace(Slot::Iommu, event);
+        let id = env.trace(self.slot(), event);
         let wrong = irte.check(eime);
         if !hit && (wrong.is_none() || self.config.caching_mode) {
             self.cache_irte(env, InterruptEntry { index: short, irte });
@@ -170,7 +170,7 @@ impl Vtd {
         let inserted = self.state.interrupts.insert(0, entry, |old| old.index == entry.index);
         if let Some(InterruptEntry { index, .. }) = inserted.evicted {
             count(&mut self.state.stats.interrupt_evictions);
-            env.trace(Slot::Iommu, TraceEvent::IrteEvict { index, way: inserted.way });
+            env.trace(self.slot(), TraceEvent::IrteEvict { index, way: inserted.way });
         }
     }
 }

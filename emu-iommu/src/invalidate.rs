@@ -8,7 +8,7 @@ use crate::spec::register::*;
 use crate::state::count;
 use emu_core::device::Env;
 use emu_core::trace::{Granularity, IommuCache, TraceEvent};
-use emu_core::{Bdf, Iova, Slot};
+use emu_core::{Bdf, Iova};
 
 /// What a context-cache invalidation of granularity `g` names; `None` for the reserved one.
 pub(crate) fn context_granularity(g: u64, domain: u16, source: Bdf, mask: u8) -> Option<Granularity> {
@@ -76,7 +76,7 @@ impl Vtd {
             IommuCache::PagingStructure => self.state.paging.invalidate(what),
             IommuCache::InterruptEntry => self.invalidate_interrupts(what),
         };
-        env.trace(Slot::Iommu, TraceEvent::Invalidate { cache, what, dropped });
+        env.trace(self.slot(), TraceEvent::Invalidate { cache, what, dropped });
     }
 
     /// Invalidates translations, and what of the paging-structure caches leads to them (6.5.1.2).

@@ -39,9 +39,13 @@ pub use translate::{ContextEntry, DmaRequest, IotlbEntry, PasidCacheEntry, Pasid
 pub use view::{Range, RegisterView, WalkLine};
 pub use walk::{Context, PasidEntry, Rights, Space};
 
+use emu_core::Slot;
+
 /// The unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vtd {
+    /// Which of the machine's units.
+    unit: u8,
     config: IommuConfig,
     state: VtdState,
 }
@@ -49,9 +53,19 @@ pub struct Vtd {
 impl Vtd {
     /// After reset.
     pub fn new(config: IommuConfig) -> Result<Self, ConfigError> {
+        Self::numbered(0, config)
+    }
+
+    /// One of several in a machine: the trace names it by its number.
+    pub fn numbered(unit: u8, config: IommuConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         let state = VtdState::reset(&config);
-        Ok(Self { config, state })
+        Ok(Self { unit, config, state })
+    }
+
+    /// Who the trace says did it.
+    const fn slot(&self) -> Slot {
+        Slot::Iommu(self.unit)
     }
 
     /// The machine's reset line: registers and caches start over, the counters go on.

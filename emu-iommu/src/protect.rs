@@ -11,7 +11,7 @@ use crate::spec::register::*;
 use crate::state::{RestoreError, count};
 use emu_core::device::{DmaFault, Env};
 use emu_core::trace::TraceEvent;
-use emu_core::{Bdf, Iova, Slot};
+use emu_core::{Bdf, Iova};
 use serde::{Deserialize, Serialize};
 
 /// The registers. Base and limit hold the bits that are not decoded as alignment.
@@ -83,7 +83,7 @@ impl Vtd {
             return Ok(());
         }
         count(&mut self.state.stats.protected);
-        env.trace(Slot::Iommu, TraceEvent::ProtectedMemory { bdf, iova, write });
+        env.trace(self.slot(), TraceEvent::ProtectedMemory { bdf, iova, write });
         Err(DmaFault::NoMemory)
     }
 }

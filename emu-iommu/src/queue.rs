@@ -12,7 +12,7 @@ use crate::walk::entry128;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
 use emu_core::trace::{Granularity, IommuCache, TraceEvent};
-use emu_core::{Bdf, Gpa, Slot};
+use emu_core::{Bdf, Gpa};
 
 /// What a descriptor asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Vtd {
             return false;
         };
         let index = (head / self.descriptor_len()) as u32;
-        let id = env.trace(Slot::Iommu, TraceEvent::QueueDescriptor { index, raw });
+        let id = env.trace(self.slot(), TraceEvent::QueueDescriptor { index, raw });
         env.on_behalf_of(id, |env| {
             let reserved = if upper == [0; 2] { Ok(()) } else { Err(QueueError::Reserved) };
             match decode(&self.config, raw).and_then(|descriptor| reserved.map(|()| descriptor)) {
@@ -128,7 +128,7 @@ impl Vtd {
                 Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
                 Ok(Descriptor::Wait { status, interrupt }) => {
                     if let Some((gpa, data)) = status {
-                        write_status(env, mem, gpa, data);
+                        self.write_status(env, mem, gpa, data);
                     }
                     if interrupt {
                         self.complete(env);
@@ -157,11 +157,11 @@ impl Vtd {
         self.state.queue_error = error as u64;
         self.raise_fault_event(env, before);
     }
-}
 
-/// A posted write: where no memory answers it is lost.
-fn write_status(env: &mut Env<'_>, mem: &mut PhysMem, gpa: Gpa, data: u32) {
-    if mem.write_u32(gpa, data).is_ok() {
-        env.trace(Slot::Iommu, TraceEvent::QueueStatus { gpa, data });
+    /// A posted write: where no memory answers it is lost.
+    fn write_status(&self, env: &mut Env<'_>, mem: &mut PhysMem, gpa: Gpa, data: u32) {
+        if mem.write_u32(gpa, data).is_ok() {
+            env.trace(self.slot(), TraceEvent::QueueStatus { gpa, data });
+        }
     }
 }

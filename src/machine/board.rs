@@ -2,6 +2,7 @@
 //! through it are in [`super::devices`].
 
 use super::layout;
+use super::remapping::Remapping;
 use crate::scenario::BusTiming;
 use emu_core::cpu::Stamp;
 use emu_core::device::{DmaFault, DmaPort, Env, Signal, SignalQueue};
@@ -11,7 +12,6 @@ use emu_core::{Bdf, EventQueue, Iova, Msi, Slot, VirtDuration, VirtTime};
 use emu_devices::ioapic::Ioapic;
 use emu_devices::lapic::Lapic;
 use emu_devices::pic::Pic;
-use emu_iommu::Vtd;
 use serde::{Deserialize, Serialize};
 
 /// Time, queues and trace.
@@ -43,7 +43,7 @@ impl Fabric {
 pub(super) struct Board {
     pub(super) fabric: Fabric,
     pub(super) mem: PhysMem,
-    pub(super) iommu: Option<Vtd>,
+    pub(super) remapping: Remapping,
     /// One a processor.
     pub(super) lapics: Vec<Lapic>,
     pub(super) ioapic: Ioapic,
@@ -67,7 +67,7 @@ pub struct Traffic {
 /// The DMA port of the board: one page at a time through the IOMMU to memory, or to the interrupt remapper.
 pub(super) struct Port<'a> {
     pub(super) mem: &'a mut PhysMem,
-    pub(super) iommu: Option<&'a mut Vtd>,
+    pub(super) remapping: &'a mut Remapping,
     pub(super) timing: &'a BusTiming,
     pub(super) traffic: &'a mut Traffic,
 }
@@ -90,7 +90,7 @@ impl Port<'_> {
         write: bool,
     ) -> Result<Piece, DmaFault> {
         let room = (emu_core::PAGE_SIZE - iova.page_offset()) as usize;
-        let Some(iommu) = &mut self.iommu else {
+        let Some(iommu) = self.remapping.unit_for(bdf) else {
             return Ok(Piece { gpa: emu_core::Gpa(iova.0), len: len.min(room), latency: VirtDuration::ZERO });
         };
         let found = iommu.translate(env, self.mem, bdf, iova, write)?;
@@ -113,12 +113,20 @@ fn beginning(moved: &[u8]) -> &[u8] {
 }
 
 /// Says that a transfer did not happen, and passes the reason on.
-fn refused(env: &mut Env<'_>, bdf: Bdf, iova: Iova, len: usize, write: bool, fault: DmaFault) -> DmaFault {
+fn refused(
+    env: &mut Env<'_>,
+    slot: Slot,
+    bdf: Bdf,
+    iova: Iova,
+    len: usize,
+    write: bool,
+    fault: DmaFault,
+) -> DmaFault {
     let reason = match fault {
         DmaFault::Remapping(reason) => reason,
         DmaFault::BusMasterOff | DmaFault::NoMemory => 0,
     };
-    env.trace(Slot::Iommu, TraceEvent::DmaBlocked { bdf, iova, len: len as u32, write, reason });
+    env.trace(slot, TraceEvent::DmaBlocked { bdf, iova, len: len as u32, write, reason });
     fault
 }
 
@@ -130,6 +138,7 @@ impl DmaPort for Port<'_> {
         iova: Iova,
         buf: &mut [u8],
     ) -> Result<VirtDuration, DmaFault> {
+        let slot = self.remapping.slot_for(bdf);
         let mut took = self.transfer(buf.len());
         let mut done = 0;
         while done < buf.len() {
@@ -137,13 +146,13 @@ impl DmaPort for Port<'_> {
             let left = buf.len() - done;
             let piece = self
                 .piece(env, bdf, at, left, false)
-                .map_err(|fault| refused(env, bdf, at, left, false, fault))?;
+                .map_err(|fault| refused(env, slot, bdf, at, left, false, fault))?;
             let part = &mut buf[done..done + piece.len];
             self.mem
                 .read(piece.gpa, part)
-                .map_err(|_| refused(env, bdf, at, piece.len, false, DmaFault::NoMemory))?;
+                .map_err(|_| refused(env, slot, bdf, at, piece.len, false, DmaFault::NoMemory))?;
             let moved = TraceEvent::DmaRead { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 };
-            env.trace_with(Slot::Iommu, moved, beginning(part));
+            env.trace_with(slot, moved, beginning(part));
             took = took.plus(piece.latency);
             done += piece.len;
         }
@@ -159,6 +168,7 @@ impl DmaPort for Port<'_> {
         iova: Iova,
         buf: &[u8],
     ) -> Result<VirtDuration, DmaFault> {
+        let slot = self.remapping.slot_for(bdf);
         let mut took = self.transfer(buf.len());
         if layout::MESSAGES.contains(&iova.0)
             && let Ok(data) = <[u8; 4]>::try_from(buf)
@@ -174,13 +184,13 @@ impl DmaPort for Port<'_> {
             let left = buf.len() - done;
             let piece = self
                 .piece(env, bdf, at, left, true)
-                .map_err(|fault| refused(env, bdf, at, left, true, fault))?;
+                .map_err(|fault| refused(env, slot, bdf, at, left, true, fault))?;
             let part = &buf[done..done + piece.len];
             self.mem
                 .write(piece.gpa, part)
-                .map_err(|_| refused(env, bdf, at, piece.len, true, DmaFault::NoMemory))?;
+                .map_err(|_| refused(env, slot, bdf, at, piece.len, true, DmaFault::NoMemory))?;
             let moved = TraceEvent::DmaWrite { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 };
-            env.trace_with(Slot::Iommu, moved, beginning(part));
+            env.trace_with(slot, moved, beginning(part));
             took = took.plus(piece.latency);
             done += piece.len;
         }

@@ -7,6 +7,7 @@ use super::devices::Devices;
 use super::far_end::far_end;
 use super::history::History;
 use super::platform::Platform;
+use super::remapping::Remapping;
 use super::{Machine, layout};
 use crate::error::Error;
 use crate::firmware::{self, Boot, Image, acpi};
@@ -25,7 +26,6 @@ use emu_devices::pic::Pic;
 use emu_devices::pit::Pit;
 use emu_devices::rtc::{self, Rtc};
 use emu_devices::uart::{self, Uart};
-use emu_iommu::Vtd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,11 +42,7 @@ impl Machine {
 
     /// Everything but the guest.
     pub(super) fn bare(scenario: Scenario) -> Result<Self, Error> {
-        let iommu = scenario
-            .iommu
-            .clone()
-            .map(Vtd::new)
-            .transpose()
+        let remapping = Remapping::new(scenario.iommu.as_ref(), &scenario.dmar)
             .map_err(|error| Error::Config { part: "iommu", reason: error.to_string() })?;
         let cpu = Cpu::new(scenario.cpu.clone());
         let tsc_hz = cpu.tsc_hz();
@@ -56,6 +52,10 @@ impl Machine {
         }
         let mem = PhysMem::new(scenario.memory.0)?;
         let ranges = mem.ram_ranges();
+        scenario
+            .dmar
+            .check(scenario.iommu.is_some(), &ranges)
+            .map_err(|reason| Error::Config { part: "dmar", reason })?;
         let low_end = ranges.first().map_or(0, |(_, end)| end.0);
         let high = ranges.get(1).map_or(0, |(start, end)| end.0 - start.0);
         let devices = Devices {
@@ -84,7 +84,7 @@ impl Machine {
         let board = Board {
             fabric: Fabric::default(),
             mem,
-            iommu,
+            remapping,
             lapics: vec![bootstrap],
             ioapic: Ioapic::new(ioapic::Config {
                 id: IOAPIC_ID,
@@ -97,7 +97,7 @@ impl Machine {
         };
         let mut cable = Cable::new(far_end(&scenario)?);
         cable.questions = scenario.expect.answers_for.map(Questions::to);
-        let map = Platform::fixed_regions(board.iommu.is_some());
+        let map = Platform::fixed_regions(board.remapping.units().len() as u8);
         let mut platform = Platform {
             devices,
             board,

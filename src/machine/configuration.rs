@@ -17,8 +17,8 @@ impl Platform {
         call: impl FnOnce(Option<&mut dyn PciFunction>, &mut DeviceCtx<'_>) -> R,
     ) -> R {
         let Self { devices, board, .. } = self;
-        let Board { fabric, mem, iommu, timing, traffic, .. } = board;
-        let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };
+        let Board { fabric, mem, remapping, timing, traffic, .. } = board;
+        let mut port = Port { mem, remapping, timing, traffic };
         let (slot, function): (Slot, Option<&mut dyn PciFunction>) = match bdf {
             layout::NIC => (Slot::Nic(0), Some(&mut devices.nic)),
             layout::HOST_BRIDGE => (Slot::Pci, Some(&mut devices.host_bridge)),

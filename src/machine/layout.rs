@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 /// I/O APIC registers.
 pub const IOAPIC: Gpa = Gpa(0xfec0_0000);
-/// VT-d registers, one page.
+/// VT-d registers, one page a unit; those of further units follow.
 pub const VTD: Gpa = Gpa(0xfed9_0000);
 /// Local APIC registers, one page, unless IA32_APIC_BASE says otherwise.
 pub const LAPIC: Gpa = Gpa(0xfee0_0000);
@@ -29,6 +29,12 @@ pub const HOST_BRIDGE: Bdf = Bdf::new(0, 0, 0);
 pub const LPC: Bdf = Bdf::new(0, 31, 0);
 /// What the I/O APIC asks as; the DMAR table tells the guest.
 pub const IOAPIC_SOURCE: Bdf = Bdf::new(0xf0, 0x1f, 0);
+
+/// Registers of a VT-d unit, by number.
+#[must_use]
+pub const fn vtd(unit: u8) -> Gpa {
+    VTD.plus(unit as u64 * PAGE)
+}
 
 /// A wire of the board: to a pin of the I/O APIC, and to one of the 8259 pair's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub fn wire(slot: Slot, pin: Pin) -> Option<Wire> {
         | Slot::Cpu(_)
         | Slot::Nic(_)
         | Slot::Wire(_)
-        | Slot::Iommu
+        | Slot::Iommu(_)
         | Slot::Lapic(_)
         | Slot::Ioapic
         | Slot::Pic

@@ -10,7 +10,7 @@ use emu_core::{Gpa, IoError, Slot, VirtDuration, Width};
 
 impl Platform {
     /// Lays the regions that do not move.
-    pub(super) fn fixed_regions(has_iommu: bool) -> AddressMap {
+    pub(super) fn fixed_regions(units: u8) -> AddressMap {
         let mut map = AddressMap::default();
         let mut add = |base, len, slot| {
             let added = map.add(Region { base, len, slot, bar: 0 });
@@ -18,8 +18,8 @@ impl Platform {
         };
         add(layout::IOAPIC, layout::PAGE, Slot::Ioapic);
         add(layout::LAPIC, layout::PAGE, Slot::Lapic(0));
-        if has_iommu {
-            add(layout::VTD, layout::PAGE, Slot::Iommu);
+        for unit in 0..units {
+            add(layout::vtd(unit), layout::PAGE, Slot::Iommu(unit));
         }
         map
     }
@@ -33,7 +33,7 @@ impl Platform {
             return self.read_ecam(offset, width);
         }
         let read = self.board.fabric.tracer.announce();
-        let Board { fabric, mem, iommu, lapics, ioapic, .. } = &mut self.board;
+        let Board { fabric, mem, remapping, lapics, ioapic, .. } = &mut self.board;
         let (result, cost) = match region.slot {
             Slot::Nic(_) => (self.with_nic(|nic, ctx, _| nic.mmio_read(ctx, offset, width)), cost),
             Slot::Ioapic => (ioapic.read(&mut fabric.env(), offset, width), chipset),
@@ -41,8 +41,8 @@ impl Platform {
                 let lapic = lapics.first_mut().ok_or(IoError::NoRegister);
                 (lapic.and_then(|lapic| lapic.read(&mut fabric.env(), offset, width)), chipset)
             }
-            Slot::Iommu => {
-                let iommu = iommu.as_mut().ok_or(IoError::NoRegister);
+            Slot::Iommu(unit) => {
+                let iommu = remapping.unit(unit).ok_or(IoError::NoRegister);
                 (iommu.and_then(|iommu| iommu.read(&mut fabric.env(), mem, offset, width)), chipset)
             }
             _ => (Err(IoError::NoRegister), cost),
@@ -65,7 +65,7 @@ impl Platform {
         }
         let id = self.board.fabric.env().trace(region.slot, TraceEvent::MmioWrite { offset, width, value });
         self.board.fabric.tracer.set_cause(Some(id));
-        let Board { fabric, mem, iommu, lapics, ioapic, .. } = &mut self.board;
+        let Board { fabric, mem, remapping, lapics, ioapic, .. } = &mut self.board;
         let (result, cost) = match region.slot {
             Slot::Nic(_) => (self.with_nic(|nic, ctx, _| nic.mmio_write(ctx, offset, width, value)), cost),
             Slot::Ioapic => (ioapic.write(&mut fabric.env(), offset, width, value), chipset),
@@ -73,8 +73,8 @@ impl Platform {
                 let lapic = lapics.first_mut().ok_or(IoError::NoRegister);
                 (lapic.and_then(|lapic| lapic.write(&mut fabric.env(), offset, width, value)), chipset)
             }
-            Slot::Iommu => {
-                let iommu = iommu.as_mut().ok_or(IoError::NoRegister);
+            Slot::Iommu(unit) => {
+                let iommu = remapping.unit(unit).ok_or(IoError::NoRegister);
                 (iommu.and_then(|iommu| iommu.write(&mut fabric.env(), mem, offset, width, value)), chipset)
             }
             _ => (Err(IoError::NoRegister), cost),

@@ -19,6 +19,7 @@ mod memory_space;
 mod parts;
 mod platform;
 mod port_space;
+mod remapping;
 mod routing;
 mod run;
 pub mod snapshot;

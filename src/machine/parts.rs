@@ -24,7 +24,7 @@ pub struct Parts {
     pub events: EventQueue,
     pub signals: SignalQueue,
     pub tracer: TracerState,
-    pub iommu: Option<emu_iommu::VtdState>,
+    pub iommus: Vec<emu_iommu::VtdState>,
     pub lapics: Vec<lapic::LapicState>,
     pub ioapic: ioapic::IoapicState,
     pub pic: pic::PicState,
@@ -123,7 +123,7 @@ impl Machine {
             devices;
         let Board {
             fabric,
-            iommu,
+            remapping,
             lapics,
             ioapic,
             pic,
@@ -140,7 +140,7 @@ impl Machine {
             events: events.clone(),
             signals: signals.clone(),
             tracer: tracer.state().clone(),
-            iommu: iommu.as_ref().map(|iommu| iommu.state().clone()),
+            iommus: remapping.units().iter().map(|unit| unit.state().clone()).collect(),
             lapics: lapics.iter().map(|lapic| lapic.state().clone()).collect(),
             ioapic: ioapic.state().clone(),
             pic: pic.state().clone(),
@@ -193,7 +193,7 @@ impl Machine {
             events,
             signals,
             tracer,
-            iommu,
+            iommus,
             lapics,
             ioapic,
             pic,
@@ -226,10 +226,11 @@ impl Machine {
         board.fabric.events = events;
         board.fabric.signals = signals;
         board.fabric.tracer.restore(tracer);
-        match (&mut board.iommu, iommu) {
-            (Some(iommu), Some(state)) => named("iommu", iommu.restore(state))?,
-            (None, None) => {}
-            _ => return Err("iommu: the state is of another machine".to_owned()),
+        if board.remapping.units().len() != iommus.len() {
+            return Err("iommus: the state is of another machine".to_owned());
+        }
+        for (unit, state) in board.remapping.units_mut().iter_mut().zip(iommus) {
+            named("iommus", unit.restore(state))?;
         }
         if board.lapics.len() != lapics.len() {
             return Err("lapics: the state is of another machine".to_owned());

@@ -44,8 +44,8 @@ impl Platform {
         call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R,
     ) -> R {
         let Self { devices, board, cable, .. } = self;
-        let Board { fabric, mem, iommu, timing, traffic, .. } = board;
-        let mut port = Port { mem, iommu: iommu.as_mut(), timing, traffic };
+        let Board { fabric, mem, remapping, timing, traffic, .. } = board;
+        let mut port = Port { mem, remapping, timing, traffic };
         let bus_master = devices.nic.bus_master();
         let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
         let result = call(&mut devices.nic, &mut ctx, cable);
@@ -84,7 +84,7 @@ impl Platform {
             Slot::AcpiPm => self.devices.acpi_pm.on_event(&mut self.board.fabric.env(), token),
             Slot::Kbc
             | Slot::Cpu(_)
-            | Slot::Iommu
+            | Slot::Iommu(_)
             | Slot::Ioapic
             | Slot::Pic
             | Slot::DebugPort

@@ -71,8 +71,8 @@ impl Platform {
 impl Board {
     /// A message through the remapper, or as it is without one.
     fn route_message(&mut self, source: Bdf, msi: Msi) {
-        let Self { fabric, mem, iommu, .. } = self;
-        let remapped = match iommu {
+        let Self { fabric, mem, remapping, .. } = self;
+        let remapped = match remapping.unit_for(source) {
             Some(iommu) => iommu.remap(&mut fabric.env(), mem, source, msi).map(|(interrupt, _)| interrupt),
             None => Interrupt::from_compatibility(msi),
         };

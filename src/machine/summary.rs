@@ -84,7 +84,7 @@ impl Machine {
     pub fn summary(&self, stop: &Stop, started_at: u64, host: Duration) -> Summary {
         let frames = self.counters();
         let traffic = self.platform.board.traffic;
-        let iommu = self.platform.board.iommu.as_ref().map(emu_iommu::Vtd::stats).unwrap_or_default();
+        let remapping = &self.platform.board.remapping;
         let host_seconds = host.as_secs_f64();
         let executed = self.insns() - started_at;
         Summary {
@@ -101,9 +101,9 @@ impl Machine {
             dma_reads: traffic.reads,
             dma_writes: traffic.writes,
             dma_bytes: traffic.bytes,
-            iotlb_hits: iommu.iotlb_hits,
-            iotlb_misses: iommu.iotlb_misses,
-            dmar_faults: iommu.faults,
+            iotlb_hits: remapping.total(|stats| stats.iotlb_hits),
+            iotlb_misses: remapping.total(|stats| stats.iotlb_misses),
+            dmar_faults: remapping.total(|stats| stats.faults),
             interrupts: self.platform.interrupts,
             exit: stop.name(),
             state_hash: self.state_hash(),
@@ -152,7 +152,7 @@ impl Machine {
         if !ended_well {
             broken.push(format!("the run was expected to end otherwise than by {}", stop.name()));
         }
-        let faults = self.platform.board.iommu.as_ref().map_or(0, |iommu| iommu.stats().faults);
+        let faults = self.platform.board.remapping.total(|stats| stats.faults);
         if let Some(expected) = expect.dmar_faults.filter(|expected| *expected != faults) {
             broken.push(format!("{faults} DMAR faults instead of {expected}"));
         }

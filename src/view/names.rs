@@ -8,7 +8,7 @@ use emu_devices::{e1000, ioapic, lapic};
 pub fn register(slot: Slot, offset: u64) -> String {
     let name = match slot {
         Slot::Nic(_) => e1000::register_name(offset),
-        Slot::Iommu => emu_iommu::register_name(offset),
+        Slot::Iommu(_) => emu_iommu::register_name(offset),
         Slot::Lapic(_) => lapic::register_name(offset),
         Slot::Ioapic => ioapic::register_name(offset),
         Slot::Cpu(_)

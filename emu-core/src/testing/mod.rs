@@ -49,7 +49,7 @@ impl DmaPort for FakeMemory {
         let range = self.place(iova, buf.len(), 6)?;
         buf.copy_from_slice(&self.bytes[range]);
         let gpa = crate::addr::Gpa(iova.0);
-        env.trace(Slot::Iommu, TraceEvent::DmaRead { bdf, iova, gpa, len: buf.len() as u32 });
+        env.trace(Slot::Iommu(0), TraceEvent::DmaRead { bdf, iova, gpa, len: buf.len() as u32 });
         Ok(self.latency)
     }
 
@@ -63,7 +63,7 @@ impl DmaPort for FakeMemory {
         let range = self.place(iova, buf.len(), 5)?;
         self.bytes[range].copy_from_slice(buf);
         let gpa = crate::addr::Gpa(iova.0);
-        env.trace(Slot::Iommu, TraceEvent::DmaWrite { bdf, iova, gpa, len: buf.len() as u32 });
+        env.trace(Slot::Iommu(0), TraceEvent::DmaWrite { bdf, iova, gpa, len: buf.len() as u32 });
         Ok(self.latency)
     }
 }

@@ -165,7 +165,7 @@ fn identity(iova: Iova, latency: VirtDuration) -> Translated {
     Translated { gpa: Gpa(iova.0), page_len_left: PAGE_SIZE - iova.page_offset(), latency }
 }
 
-fn trace_step(env: &mut Env<'_>, bdf: Bdf, step: Step) {
+fn trace_step(env: &mut Env<'_>, unit: Slot, bdf: Bdf, step: Step) {
     let Step { level, gpa, entry } = step;
-    env.trace(Slot::Iommu, TraceEvent::WalkStep { bdf, level, entry_gpa: gpa, entry });
+    env.trace(unit, TraceEvent::WalkStep { bdf, level, entry_gpa: gpa, entry });
 }

@@ -33,6 +33,7 @@ type Passed = [Option<Table>; 4];
 struct Watch<'w, 'e> {
     env: &'w mut Env<'e>,
     reads: &'w mut u64,
+    unit: Slot,
     bdf: Bdf,
     tables: Passed,
     steps: [Option<Step>; 5],
@@ -41,7 +42,7 @@ struct Watch<'w, 'e> {
 impl Observer for Watch<'_, '_> {
     fn read(&mut self, step: Step) {
         count(self.reads);
-        trace_step(self.env, self.bdf, step);
+        trace_step(self.env, self.unit, self.bdf, step);
         self.steps[usize::from(step.level)] = Some(step);
     }
 
@@ -82,7 +83,12 @@ impl FirstTables for Fetch<'_, '_> {
         let unreadable = if top { fault::FIRST_TOP_FETCH } else { fault::FIRST_FETCH };
         let entry = self.mem.read_u64(gpa).map_err(|_| unreadable)?;
         count(&mut self.vtd.state.stats.walk_reads);
-        trace_step(self.env, self.bdf, Step { level: FIRST_STAGE + level, gpa, entry: [entry, 0] });
+        trace_step(
+            self.env,
+            self.vtd.slot(),
+            self.bdf,
+            Step { level: FIRST_STAGE + level, gpa, entry: [entry, 0] },
+        );
         Ok(Used { at, gpa, entry })
     }
 
@@ -112,11 +118,11 @@ impl Vtd {
         {
             count(&mut self.state.stats.iotlb_hits);
             let gpa = entry.place(iova);
-            let id = env.trace(Slot::Iommu, TraceEvent::IotlbHit { bdf, domain, iova, gpa });
+            let id = env.trace(self.slot(), TraceEvent::IotlbHit { bdf, domain, iova, gpa });
             return refusal.map_or(Ok(entry), |reason| Err((reason, id)));
         }
         count(&mut self.state.stats.iotlb_misses);
-        let id = env.trace(Slot::Iommu, TraceEvent::IotlbMiss { bdf, domain, iova });
+        let id = env.trace(self.slot(), TraceEvent::IotlbMiss { bdf, domain, iova });
         env.on_behalf_of(id, |env| self.fetch_page(env, mem, request, route, stages, access))
             .map_err(|reason| (reason, id))
     }
@@ -171,8 +177,9 @@ impl Vtd {
         }
         let domain = second.domain;
         let start = self.start_of_walk(env, domain, Space::Second, second.top(), iova);
+        let unit = self.slot();
         let reads = &mut self.state.stats.walk_reads;
-        let mut watch = Watch { env, reads, bdf, tables: [None; 4], steps: [None; 5] };
+        let mut watch = Watch { env, reads, unit, bdf, tables: [None; 4], steps: [None; 5] };
         let found = walk::second_stage(&self.config, mem, second, start, iova, write, &mut watch);
         let Watch { mut tables, steps, .. } = watch;
         let found = found.and_then(|leaf| keep_second_bits(mem, second, &steps, leaf, write));
@@ -225,7 +232,7 @@ impl Vtd {
         };
         count(&mut self.state.stats.paging_hits);
         let PagingEntry { iova, level, table, .. } = entry;
-        env.trace(Slot::Iommu, TraceEvent::PagingHit { domain, iova, level, table });
+        env.trace(self.slot(), TraceEvent::PagingHit { domain, iova, level, table });
         entry.leads_to()
     }
 
@@ -237,10 +244,10 @@ impl Vtd {
             let (level, way) = (entry.level, inserted.way);
             if let Some(PagingEntry { domain, iova, .. }) = inserted.evicted {
                 count(&mut self.state.stats.paging_evictions);
-                env.trace(Slot::Iommu, TraceEvent::PagingEvict { domain, iova, level, way });
+                env.trace(self.slot(), TraceEvent::PagingEvict { domain, iova, level, way });
             }
             let PagingEntry { iova, table, .. } = entry;
-            env.trace(Slot::Iommu, TraceEvent::PagingInsert { domain, iova, level, table, way });
+            env.trace(self.slot(), TraceEvent::PagingInsert { domain, iova, level, table, way });
         }
     }
 
@@ -253,9 +260,9 @@ impl Vtd {
         if let Some(old) = inserted.evicted {
             count(&mut self.state.stats.iotlb_evictions);
             let (domain, iova) = (old.domain, old.iova);
-            env.trace(Slot::Iommu, TraceEvent::IotlbEvict { domain, iova, set, way });
+            env.trace(self.slot(), TraceEvent::IotlbEvict { domain, iova, set, way });
         }
-        env.trace(Slot::Iommu, TraceEvent::IotlbInsert { domain, iova, gpa, page_shift, set, way });
+        env.trace(self.slot(), TraceEvent::IotlbInsert { domain, iova, gpa, page_shift, set, way });
     }
 }
 

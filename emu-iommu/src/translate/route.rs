@@ -14,7 +14,7 @@ use crate::walk::{self, Context, ContextFault, PasidEntry, Route, Step};
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
 use emu_core::trace::{RecordId, TraceEvent};
-use emu_core::{Bdf, Gpa, Slot};
+use emu_core::{Bdf, Gpa};
 
 impl Vtd {
     /// The way of a request, what it asks for, and the record of the lookup that told.
@@ -87,7 +87,7 @@ impl Vtd {
         if let Some(entry) = self.state.contexts.find(set, is_it) {
             count(&mut self.state.stats.context_hits);
             let domain = entry.domain();
-            let id = env.trace(Slot::Iommu, TraceEvent::ContextLookup { bdf, hit: true, domain });
+            let id = env.trace(self.slot(), TraceEvent::ContextLookup { bdf, hit: true, domain });
             let silent = entry.context.fault_processing_disabled();
             return match entry.fault {
                 0 => Ok((entry.context, id)),
@@ -95,7 +95,7 @@ impl Vtd {
             };
         }
         count(&mut self.state.stats.context_misses);
-        let id = env.trace(Slot::Iommu, TraceEvent::ContextLookup { bdf, hit: false, domain: 0 });
+        let id = env.trace(self.slot(), TraceEvent::ContextLookup { bdf, hit: false, domain: 0 });
         env.on_behalf_of(id, |env| self.fetch_context(env, mem, bdf, scalable))
             .map(|context| (context, id))
             .map_err(|ContextFault { reason, silent }| Refused { reason, silent, cause: Some(id) })
@@ -108,12 +108,13 @@ impl Vtd {
         bdf: Bdf,
         scalable: Option<ScalableConfig>,
     ) -> Result<Context, ContextFault> {
-        let Self { config, state } = self;
+        let unit = self.slot();
+        let Self { config, state, .. } = self;
         let mut last = [0; 2];
         let mut see = |step: Step| {
             count(&mut state.stats.walk_reads);
             last = step.entry;
-            trace_step(env, bdf, step);
+            trace_step(env, unit, bdf, step);
         };
         let root = Gpa(state.root & !0xfff);
         let found = match scalable {
@@ -134,7 +135,7 @@ impl Vtd {
         let inserted = state.contexts.insert(set, entry, |old| old.source == bdf && old.scalable == scalable);
         if let Some(old) = inserted.evicted {
             count(&mut state.stats.context_evictions);
-            env.trace(Slot::Iommu, TraceEvent::ContextEvict { bdf: old.source, set, way: inserted.way });
+            env.trace(unit, TraceEvent::ContextEvict { bdf: old.source, set, way: inserted.way });
         }
         found
     }
@@ -156,7 +157,7 @@ impl Vtd {
         let stats = &mut self.state.stats;
         count(if hit { &mut stats.pasid_hits } else { &mut stats.pasid_misses });
         let domain = cached.map_or(0, |entry| entry.domain());
-        let id = env.trace(Slot::Iommu, TraceEvent::PasidLookup { bdf, pasid, hit, domain });
+        let id = env.trace(self.slot(), TraceEvent::PasidLookup { bdf, pasid, hit, domain });
         let entry = match cached {
             Some(entry) => entry,
             None => env.on_behalf_of(id, |env| self.fetch_pasid(env, mem, scalable, bdf, context, pasid)),
@@ -176,14 +177,15 @@ impl Vtd {
         context: Context,
         pasid: u32,
     ) -> PasidCacheEntry {
-        let Self { config, state } = self;
+        let unit = self.slot();
+        let Self { config, state, .. } = self;
         let mut directory = [0; 2];
         let mut see = |step: Step| {
             count(&mut state.stats.walk_reads);
             if step.level == walk::LEVEL_DIRECTORY {
                 directory = step.entry;
             }
-            trace_step(env, source, step);
+            trace_step(env, unit, source, step);
         };
         let found = walk::pasid(config, scalable, mem, context, pasid, &mut see);
         let entry = match found {
@@ -202,7 +204,7 @@ impl Vtd {
             let inserted = state.pasids.insert(set, entry, same);
             if let Some(PasidCacheEntry { source: bdf, pasid, .. }) = inserted.evicted {
                 count(&mut state.stats.pasid_evictions);
-                env.trace(Slot::Iommu, TraceEvent::PasidEvict { bdf, pasid, set, way: inserted.way });
+                env.trace(unit, TraceEvent::PasidEvict { bdf, pasid, set, way: inserted.way });
             }
         }
         entry

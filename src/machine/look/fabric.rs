@@ -7,7 +7,7 @@ use crate::view::{bits, names};
 use emu_core::trace::Ring;
 use emu_core::{Bdf, Gpa, Iova};
 use emu_devices::pci::{PciFunction, Space};
-use emu_iommu::{Range, Space as Owner};
+use emu_iommu::{Range, Space as Owner, Vtd};
 use serde_json::{Value, json};
 
 /// Descriptors of a ring shown at most.
@@ -89,8 +89,7 @@ impl Machine {
         let mut view = View::default();
         registers(&mut view, "82540EM", 32, nic.registers());
         let board = &self.platform.board;
-        let reach =
-            board.iommu.as_ref().map(|iommu| iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX));
+        let reach = self.reach(layout::NIC);
         for (ring, name) in [(Ring::Rx, "receive"), (Ring::Tx, "transmit")] {
             let columns = &["index", "iova", "owner", "meaning"];
             let section = view.section(format!("{name} ring, from its head on"), columns);
@@ -116,17 +115,36 @@ impl Machine {
         view
     }
 
-    /// The VT-d unit: registers, caches, and what the card can reach.
+    /// What a device reaches by the tables in memory; `None` if no unit stands before it.
+    fn reach(&self, source: Bdf) -> Option<Vec<Range>> {
+        let board = &self.platform.board;
+        let unit = board.remapping.number_for(source)?;
+        let unit = board.remapping.units().get(usize::from(unit))?;
+        Some(unit.mapped_ranges(&board.mem, source, RANGES_MAX))
+    }
+
+    /// Every VT-d unit: registers, caches, and what the card can reach through it.
     #[must_use]
     pub fn show_iommu(&self) -> View {
-        let board = &self.platform.board;
-        let Some(iommu) = &board.iommu else { return View::remark(NO_UNIT) };
+        let units = self.platform.board.remapping.units();
+        if units.is_empty() {
+            return View::remark(NO_UNIT);
+        }
         let mut view = View::default();
-        let section = view.section("VT-d unit", REGISTERS);
+        for (number, unit) in (0..).zip(units) {
+            // Where there is one it needs no number.
+            let name = if units.len() == 1 { String::new() } else { format!("unit {number}: ") };
+            self.show_unit(&mut view, &name, number, unit);
+        }
+        view
+    }
+
+    fn show_unit(&self, view: &mut View, unit: &str, number: u8, iommu: &Vtd) {
+        let section = view.section(format!("{unit}VT-d unit"), REGISTERS);
         for register in iommu.registers() {
             section.register(register.offset, &register.name, register.value, 64, &register.meaning);
         }
-        let section = view.section("context cache", &["place", "source", "domain"]);
+        let section = view.section(format!("{unit}context cache"), &["place", "source", "domain"]);
         for cached in iommu.context_entries() {
             section.row([
                 format!("set {} way {}", cached.set, cached.way),
@@ -134,7 +152,7 @@ impl Machine {
                 format!("domain {}", cached.entry.domain()),
             ]);
         }
-        let section = view.section("PASID cache", &["place", "source", "PASID", "domain"]);
+        let section = view.section(format!("{unit}PASID cache"), &["place", "source", "PASID", "domain"]);
         for cached in iommu.pasid_entries() {
             section.row([
                 format!("set {} way {}", cached.set, cached.way),
@@ -143,7 +161,8 @@ impl Machine {
                 format!("domain {}", cached.entry.domain()),
             ]);
         }
-        let section = view.section("IOTLB", &["place", "domain", "iova", "gpa", "page", "rights"]);
+        let section =
+            view.section(format!("{unit}IOTLB"), &["place", "domain", "iova", "gpa", "page", "rights"]);
         for cached in iommu.iotlb_entries() {
             let entry = cached.entry;
             section.row([
@@ -155,8 +174,10 @@ impl Machine {
                 rights(entry.read, entry.write),
             ]);
         }
-        let section =
-            view.section("paging-structure caches", &["place", "domain", "iova", "table", "rights"]);
+        let section = view.section(
+            format!("{unit}paging-structure caches"),
+            &["place", "domain", "iova", "table", "rights"],
+        );
         for (level, cached) in iommu.paging_entries() {
             let entry = cached.entry;
             section.row([
@@ -167,30 +188,30 @@ impl Machine {
                 rights(entry.rights.read, entry.rights.write),
             ]);
         }
-        let section = view.section("interrupt entry cache", &["index", "entry", "meaning"]);
+        let section = view.section(format!("{unit}interrupt entry cache"), &["index", "entry", "meaning"]);
         for cached in iommu.interrupt_entries() {
             let raw = cached.entry.irte.0;
             let entry = format!("{:016x} {:016x}", raw[0], raw[1]);
             section.row([cached.entry.index.to_string(), entry, bits::interrupt_entry(raw)]);
         }
-        let title = format!("mapped for {} by the tables in memory", layout::NIC);
+        if self.platform.board.remapping.number_for(layout::NIC) != Some(number) {
+            return;
+        }
+        let title = format!("{unit}mapped for {} by the tables in memory", layout::NIC);
         let section = view.section(title, &["iova", "gpa", "rights"]);
-        for range in iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX) {
+        for range in self.reach(layout::NIC).into_iter().flatten() {
             section.row([
                 format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
                 format!("-> {}", range.gpa),
                 rights(range.read, range.write),
             ]);
         }
-        view
     }
 
     /// What the card can reach by the tables in memory: rows of `iova`, `gpa` and `rights`.
     #[must_use]
     pub fn mappings(&self) -> Value {
-        let board = &self.platform.board;
-        let ranges =
-            board.iommu.as_ref().map(|iommu| iommu.mapped_ranges(&board.mem, layout::NIC, RANGES_MAX));
+        let ranges = self.reach(layout::NIC);
         let row = |range: Range| {
             json!({
                 "iova": format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
@@ -204,7 +225,9 @@ impl Machine {
     #[must_use]
     pub fn show_walk(&self, bdf: Bdf, iova: Iova) -> View {
         let board = &self.platform.board;
-        let Some(iommu) = &board.iommu else { return View::remark(NO_UNIT) };
+        let unit =
+            board.remapping.number_for(bdf).and_then(|unit| board.remapping.units().get(usize::from(unit)));
+        let Some(iommu) = unit else { return View::remark(NO_UNIT) };
         let mut view = View::default();
         let section = view.section(format!("{iova} for {bdf}"), &["step"]);
         for line in iommu.walk_explain(&board.mem, bdf, iova) {

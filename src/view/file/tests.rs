@@ -71,7 +71,7 @@ fn items(count: u64) -> Vec<Item> {
                 id: RecordId(n * 3),
                 time: VirtTime(n * 1_000_003),
                 insns: n * 17,
-                source: if n % 2 == 0 { Slot::Nic(0) } else { Slot::Iommu },
+                source: if n % 2 == 0 { Slot::Nic(0) } else { Slot::Iommu(0) },
                 cause: (n % 3 == 1).then_some(RecordId(n)),
                 event: events[n as usize % events.len()],
             },
