@@ -10,6 +10,7 @@ use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::CpuConfig;
 use emu_iommu::IommuConfig;
+use emu_net::converse::ConverseConfig;
 use emu_net::layer::{Impairment, Way};
 use emu_net::peer::PeerConfig;
 use emu_net::{Pacing, ReplayConfig};
@@ -186,6 +187,17 @@ pub enum Network {
         #[serde(default)]
         options: ReplayConfig,
     },
+    /// One side of every conversation of a capture is played against the guest.
+    Converse {
+        /// The capture.
+        pcap: PathBuf,
+        /// When the first one begins.
+        #[serde(default = "default_start")]
+        start: Span,
+        /// Who plays whom.
+        #[serde(default)]
+        options: ConverseConfig,
+    },
     /// A host that answers ARP, ping, DHCP and DNS, and serves files by TFTP and HTTP.
     Peer {
         /// Who it is.
@@ -306,6 +318,8 @@ pub struct Expect {
     pub dmar_faults: Option<u64>,
     /// Every ARP, ping and UDP echo request to this address is answered.
     pub answers_for: Option<Ipv4Addr>,
+    /// So many conversations of a capture are played to their end.
+    pub conversations: Option<u64>,
 }
 
 /// A guest's end.
@@ -417,7 +431,7 @@ impl Scenario {
         };
         match &mut self.network {
             Network::Null | Network::Loopback => {}
-            Network::Replay { pcap, .. } => inputs.push(pcap),
+            Network::Replay { pcap, .. } | Network::Converse { pcap, .. } => inputs.push(pcap),
             Network::Peer { files, .. } => inputs.extend(files.values_mut()),
         }
         inputs

@@ -1,5 +1,6 @@
 //! What hangs at the other end of a network card's cable, as the machine sees it. Not the card, and not any file format.
 
+use crate::converse::Step;
 use crate::layer::LayerState;
 use crate::loopback::LoopbackState;
 use crate::replay::ReplayState;
@@ -40,6 +41,10 @@ pub trait NetBackend {
     fn is_exhausted(&self) -> bool;
     /// Adds what it has counted so far, the far end's first.
     fn report(&self, _reports: &mut Vec<Report>) {}
+    /// What conversations have come to since the last call.
+    fn take_steps(&mut self) -> Vec<Step> {
+        Vec::new()
+    }
     /// Closes what it writes to.
     fn finish(&mut self) -> std::io::Result<()> {
         Ok(())
@@ -64,6 +69,8 @@ pub enum BackendState {
     Layer(LayerState, Box<BackendState>),
     /// Of a [`crate::peer::Peer`].
     Peer(crate::peer::PeerState),
+    /// Of a [`crate::converse::Converse`].
+    Converse(Box<crate::converse::ConverseState>),
 }
 
 /// Why a far end can't go on from a state.

@@ -60,7 +60,7 @@ impl Overrides {
         if let Some(pcap) = self.pcap {
             let replaced = absolute(&pcap)?;
             match &mut scenario.network {
-                Network::Replay { pcap, .. } => *pcap = replaced,
+                Network::Replay { pcap, .. } | Network::Converse { pcap, .. } => *pcap = replaced,
                 Network::Null | Network::Loopback | Network::Peer { .. } => {
                     scenario.network = Network::replay(replaced)
                 }

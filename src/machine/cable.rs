@@ -4,6 +4,7 @@ use super::console::Once;
 use emu_core::VirtTime;
 use emu_core::trace::RecordId;
 use emu_devices::e1000::Fate;
+use emu_net::converse::Step;
 use emu_net::matching::{self, Request};
 use emu_net::{BackendRestoreError, BackendState, CaptureWriter, Direction, Frame, NetBackend, Report};
 use std::collections::VecDeque;
@@ -171,6 +172,10 @@ impl NetBackend for Cable {
 
     fn held(&self) -> Option<usize> {
         self.far_end.held()
+    }
+
+    fn take_steps(&mut self) -> Vec<Step> {
+        self.far_end.take_steps()
     }
 
     fn report(&self, reports: &mut Vec<Report>) {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::scenario::{Layer, Network, Scenario};
+use emu_net::converse::Converse;
 use emu_net::layer::{CaptureLayer, Expression, Filter, Impair, ImpairConfig, Rewrite, RewriteConfig};
 use emu_net::peer::Peer;
 use emu_net::{Loopback, NetBackend, Null, Replay};
@@ -34,6 +35,10 @@ fn end(scenario: &Scenario, network: &Network) -> Result<Box<dyn NetBackend>, Er
         Network::Replay { pcap, pacing, start, options } => {
             let bytes = scenario.read(pcap)?;
             Box::new(Replay::new(pcap, &bytes, pacing, start.0, options)?)
+        }
+        Network::Converse { pcap, start, options } => {
+            let bytes = scenario.read(pcap)?;
+            Box::new(Converse::new(pcap, &bytes, start.0, options)?)
         }
         Network::Peer { options, files: names } => {
             Box::new(Peer::new(options.clone(), files(scenario, names)?).map_err(refuse)?)

@@ -14,6 +14,7 @@ use emu_core::trace::{RecordId, TraceEvent};
 use emu_core::{Event, Gpa, Slot, VirtTime, Width};
 use emu_devices::e1000::E1000;
 use emu_devices::lapic::{Mode, Request};
+use emu_net::converse::Step;
 
 /// The world of the processors.
 #[derive(Debug)]
@@ -52,7 +53,17 @@ impl Platform {
         for fate in devices.nic.take_fates() {
             cable.fate(fate);
         }
+        self.tell_conversations();
         result
+    }
+
+    /// What conversations at the cable's far end have come to becomes records.
+    fn tell_conversations(&mut self) {
+        for Step { conversation: number, what: step, frame } in
+            emu_net::NetBackend::take_steps(&mut self.cable)
+        {
+            self.board.fabric.tracer.emit(Slot::Wire(0), TraceEvent::Conversation { number, step, frame });
+        }
     }
 
     /// Gives every event that is due by `now` to its chip, in order.
@@ -99,10 +110,13 @@ impl Platform {
             return;
         }
         let now = self.board.fabric.now;
-        if let Some(frame) = emu_net::NetBackend::receive(&mut self.cable, now) {
+        let arrived = emu_net::NetBackend::receive(&mut self.cable, now);
+        // What happens at the far end has no cause inside the machine.
+        self.board.fabric.tracer.set_cause(None);
+        self.tell_conversations();
+        if let Some(frame) = arrived {
             let packet = self.frames_in;
             self.frames_in += 1;
-            // A frame has no cause inside the machine.
             self.board.fabric.tracer.set_cause(None);
             self.with_nic(|nic, ctx, _| nic.frame_in(ctx, packet, &frame));
         }

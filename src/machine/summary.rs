@@ -4,6 +4,7 @@ use super::cable::Questions;
 use super::{Machine, Stop};
 use crate::scenario::Ending;
 use emu_core::trace::DropReason;
+use emu_net::converse::Status;
 use emu_net::{NetBackend as _, Report};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -157,6 +158,11 @@ impl Machine {
             broken.push(format!("{faults} DMAR faults instead of {expected}"));
         }
         let open = self.platform.cable.questions.as_ref().map_or(0, Questions::open);
+        let conversations = self.wire_reports().into_iter().flat_map(|report| report.conversations);
+        let complete = conversations.filter(|one| one.status == Status::Complete).count() as u64;
+        if let Some(expected) = expect.conversations.filter(|expected| *expected != complete) {
+            broken.push(format!("{complete} conversations were played to their end instead of {expected}"));
+        }
         if open > 0 {
             broken.push(format!("{open} requests have no answer"));
         }
@@ -211,6 +217,9 @@ impl Summary {
             let told = report.counts.iter().filter(|count| count.count > 0);
             let counts: Vec<_> = told.map(|count| format!("{} {}", count.count, count.what)).collect();
             let _ = writeln!(text, "{:>14}  {}", report.part, counts.join(", "));
+            for conversation in &report.conversations {
+                let _ = writeln!(text, "{:>14}  {conversation}", "conversation");
+            }
         }
         text
     }

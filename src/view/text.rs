@@ -41,6 +41,7 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::FrameDrop { .. }
         | TraceEvent::FrameDelivered { .. }
         | TraceEvent::FrameOut { .. }
+        | TraceEvent::Conversation { .. }
         | TraceEvent::DescFetch { .. }
         | TraceEvent::DescUse { .. }
         | TraceEvent::DescWriteBack { .. }
@@ -109,6 +110,9 @@ fn frame(event: &TraceEvent) -> String {
             format!("frame {packet} delivered, {len} bytes in {descriptors} descriptor(s)")
         }
         TraceEvent::FrameOut { packet, len } => format!("frame out {packet} on the wire, {len} bytes"),
+        TraceEvent::Conversation { number, step, frame } => {
+            format!("conversation {number} {} at captured frame {frame}", step.words())
+        }
         TraceEvent::DescFetch { ring, index, iova, raw } => {
             format!("{} descriptor {index} fetched at iova {iova}: {}", ring_name(ring), raw_pair(raw))
         }

@@ -7,8 +7,8 @@ mod record;
 mod sink;
 
 pub use record::{
-    BadAccess, CpuMode, DropReason, FilterRule, Granularity, IommuCache, RecordId, Ring, TraceEvent,
-    TraceKind, TraceRecord,
+    BadAccess, ConversationStep, CpuMode, DropReason, FilterRule, Granularity, IommuCache, RecordId, Ring,
+    TraceEvent, TraceKind, TraceRecord,
 };
 pub use sink::{Logged, RecentSink, SharedLog, TraceSink};
 

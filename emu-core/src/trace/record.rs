@@ -204,6 +204,35 @@ pub enum IommuCache {
     PagingStructure,
 }
 
+/// What a conversation that is played from a capture has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConversationStep {
+    /// It has begun.
+    Begun,
+    /// The guest did otherwise than in the capture.
+    Parted,
+    /// Every turn was had.
+    Complete,
+    /// The guest has reset it.
+    Reset,
+    /// The guest does not answer any more.
+    GivenUp,
+}
+
+impl ConversationStep {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Begun => "has begun",
+            Self::Parted => "parts from the capture",
+            Self::Complete => "is complete",
+            Self::Reset => "was reset by the guest",
+            Self::GivenUp => "is given up",
+        }
+    }
+}
+
 /// Processor modes as a newcomer knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CpuMode {
@@ -236,6 +265,9 @@ pub enum TraceEvent {
     FrameDelivered { packet: u64, len: u32, descriptors: u32 },
     /// A frame has left; `packet` counts frames out from 0.
     FrameOut { packet: u64, len: u32 },
+    /// A captured conversation that is played against the guest has come to this; `frame` is the captured frame whose turn it
+    /// is, from 1.
+    Conversation { number: u32, step: ConversationStep, frame: u64 },
 
     /// A descriptor was read.
     DescFetch { ring: Ring, index: u32, iova: Iova, raw: [u64; 2] },
@@ -439,7 +471,8 @@ impl TraceEvent {
             | Self::FrameFilter { .. }
             | Self::FrameDrop { .. }
             | Self::FrameDelivered { .. }
-            | Self::FrameOut { .. } => TraceKind::Net,
+            | Self::FrameOut { .. }
+            | Self::Conversation { .. } => TraceKind::Net,
             Self::DescFetch { .. }
             | Self::DescUse { .. }
             | Self::DescWriteBack { .. }

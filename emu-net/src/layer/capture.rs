@@ -3,6 +3,7 @@
 use super::LayerState;
 use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
 use crate::capture::{CaptureWriter, Direction};
+use crate::converse::Step;
 use crate::report::Report;
 use emu_core::VirtTime;
 use std::io::{self, Write};
@@ -52,6 +53,10 @@ impl NetBackend for CaptureLayer {
 
     fn is_exhausted(&self) -> bool {
         self.inner.is_exhausted()
+    }
+
+    fn take_steps(&mut self) -> Vec<Step> {
+        self.inner.take_steps()
     }
 
     fn report(&self, reports: &mut Vec<Report>) {

@@ -9,6 +9,7 @@
 
 use super::{LayerState, Way};
 use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
+use crate::converse::Step;
 use crate::packet::{self, Layout};
 use crate::report::Report;
 use crate::wire::parse_mac;
@@ -303,6 +304,10 @@ impl NetBackend for Filter {
 
     fn is_exhausted(&self) -> bool {
         self.inner.is_exhausted()
+    }
+
+    fn take_steps(&mut self) -> Vec<Step> {
+        self.inner.take_steps()
     }
 
     fn report(&self, reports: &mut Vec<Report>) {

@@ -3,6 +3,7 @@
 
 use super::LayerState;
 use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
+use crate::converse::Step;
 use crate::report::{Report, sound};
 use crate::wire::LinkSpeed;
 use emu_core::{VirtDuration, VirtTime};
@@ -230,6 +231,10 @@ impl NetBackend for Impair {
 
     fn is_exhausted(&self) -> bool {
         self.inner.is_exhausted() && self.state.lanes.iter().all(|lane| lane.late.is_empty())
+    }
+
+    fn take_steps(&mut self) -> Vec<Step> {
+        self.inner.take_steps()
     }
 
     fn report(&self, reports: &mut Vec<Report>) {

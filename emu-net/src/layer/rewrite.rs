@@ -2,6 +2,7 @@
 
 use super::LayerState;
 use crate::backend::{BackendRestoreError, BackendState, Frame, NetBackend};
+use crate::converse::Step;
 use crate::packet::{ICMPV6, Layout, TCP, UDP};
 use crate::report::{Report, sound};
 use crate::wire::parse_mac;
@@ -165,6 +166,10 @@ impl NetBackend for Rewrite {
 
     fn is_exhausted(&self) -> bool {
         self.inner.is_exhausted()
+    }
+
+    fn take_steps(&mut self) -> Vec<Step> {
+        self.inner.take_steps()
     }
 
     fn report(&self, reports: &mut Vec<Report>) {
