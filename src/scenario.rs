@@ -8,7 +8,7 @@ use crate::firmware::LinuxBoot;
 use crate::guests::{Flavour, Recipe, debian, packaged, selftest};
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
-use emu_core::cpu::CpuConfig;
+use emu_core::cpu::{CpuConfig, Tier};
 use emu_iommu::IommuConfig;
 use emu_net::converse::ConverseConfig;
 use emu_net::layer::{Impairment, Way};
@@ -57,6 +57,9 @@ pub struct Scenario {
     /// Where the scenario's paths start: its own folder.
     #[serde(skip)]
     pub base: PathBuf,
+    /// Which tier of the processor's engine executes. Decides nothing of the run, so it is not part of a scenario's file.
+    #[serde(skip)]
+    pub engine: Tier,
 }
 
 impl Default for Scenario {
@@ -78,6 +81,7 @@ impl Default for Scenario {
             expect: Expect::default(),
             limits: Limits::default(),
             base: PathBuf::new(),
+            engine: Tier::default(),
         }
     }
 }

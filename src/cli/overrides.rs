@@ -5,6 +5,7 @@ use crate::firmware::LinuxBoot;
 use crate::scenario::{Guest, Network, Scenario};
 use crate::units::Bytes;
 use clap::Args;
+use emu_core::cpu::Tier;
 use std::path::{Path, PathBuf};
 
 /// Changes to a scenario.
@@ -31,6 +32,10 @@ pub(super) struct Overrides {
     /// Start from this ROM image at the reset vector
     #[arg(long, value_name = "FILE")]
     rom: Option<PathBuf>,
+    /// How to execute: step, one instruction at a time; interp, block by block; jit, hot blocks compiled. Only the time it takes
+    /// tells them apart
+    #[arg(long, value_name = "TIER")]
+    engine: Option<Tier>,
 }
 
 impl Overrides {
@@ -56,6 +61,9 @@ impl Overrides {
         }
         if let Some(memory) = self.memory {
             scenario.memory = memory;
+        }
+        if let Some(engine) = self.engine {
+            scenario.engine = engine;
         }
         if let Some(pcap) = self.pcap {
             let replaced = absolute(&pcap)?;

@@ -44,7 +44,8 @@ impl Machine {
     pub(super) fn bare(scenario: Scenario) -> Result<Self, Error> {
         let remapping = Remapping::new(scenario.iommu.as_ref(), &scenario.dmar)
             .map_err(|error| Error::Config { part: "iommu", reason: error.to_string() })?;
-        let cpu = Cpu::new(scenario.cpu.clone());
+        let mut cpu = Cpu::new(scenario.cpu.clone());
+        cpu.set_tier(scenario.engine);
         let tsc_hz = cpu.tsc_hz();
         let mut bootstrap = Lapic::new(lapic::Config::new(0, CRYSTAL_HZ, tsc_hz));
         if !matches!(scenario.guest, Guest::Rom { .. }) {

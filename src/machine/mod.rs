@@ -33,7 +33,7 @@ pub use summary::{Counters, Summary};
 
 use crate::scenario::Scenario;
 use emu_core::VirtTime;
-use emu_core::cpu::Cpu;
+use emu_core::cpu::{Cpu, Tier};
 use emu_core::trace::Tracer;
 use history::History;
 use platform::Platform;
@@ -66,6 +66,11 @@ impl Machine {
     #[must_use]
     pub fn scenario(&self) -> &Scenario {
         &self.scenario
+    }
+
+    /// Which tier of the processor's engine executes from now on: nothing but the host's time tells.
+    pub fn set_engine(&mut self, tier: Tier) {
+        self.cpu.set_tier(tier);
     }
 
     /// The trace, to attach a sink.

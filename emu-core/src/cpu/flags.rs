@@ -71,6 +71,13 @@ pub const fn sign_extend(value: u64, width: Width) -> u64 {
 }
 
 impl Flags {
+    /// Where compiled code finds the result, the carries and the correction.
+    pub(super) const WORDS: [usize; 3] = [
+        std::mem::offset_of!(Self, result),
+        std::mem::offset_of!(Self, carries),
+        std::mem::offset_of!(Self, adjust),
+    ];
+
     /// From bits of RFLAGS; others are ignored.
     #[must_use]
     pub const fn from_bits(rflags: u64) -> Self {

@@ -25,7 +25,7 @@ mod tests;
 mod x87;
 
 pub use bus::{ApicGp, Attention, CpuBus, Reply, Stamp};
-pub use engine::{CpuConfig, EngineStats, Exit};
+pub use engine::{CpuConfig, EngineStats, Exit, JitStats, Tier};
 pub use fault::Fault;
 pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
 pub use state::{CpuRestoreError, CpuState};

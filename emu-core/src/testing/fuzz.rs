@@ -1,8 +1,8 @@
-//! Any bytes as a program for the processor, run in three ways that must come to the same.
+//! Any bytes as a program for the processor, run in several ways that must come to the same.
 //!
 //! [`check`] is what the fuzz target, the bounded test and the corpus share. [`layout`] tells which byte means what, and
-//! what lies where in memory. The three ways: whole blocks; one instruction at a time; cut at random instants, where now and then the
-//! processor is thrown away and another goes on from its state. Nothing here knows what an instruction should do:
+//! what lies where in memory. The ways: whole blocks; one instruction at a time, asked for or as a tier; cut at random instants, where now
+//! and then the processor is thrown away and another goes on from its state. Nothing here knows what an instruction should do:
 //! `tests/oracle` compares that with a host's processor.
 
 mod layout;
@@ -12,7 +12,7 @@ pub use layout::{HEADER_LEN, Header};
 
 use super::FlatBus;
 use crate::addr::{Gpa, PAGE_SIZE};
-use crate::cpu::{Attention, Cpu, CpuConfig, Exit};
+use crate::cpu::{Attention, Cpu, CpuConfig, Exit, Tier};
 use crate::time::{VirtDuration, VirtTime};
 use std::fmt::Debug;
 
@@ -48,22 +48,36 @@ impl Dice {
     }
 }
 
-/// A way to run the same program.
+/// Where a run comes back before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Whole,
-    Stepped,
-    Cut,
+enum Cuts {
+    Nowhere,
+    Everywhere,
+    Random,
 }
 
-/// Runs the program that `bytes` are, in all three ways. An error tells what differed.
+/// A way to run the same program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way(Tier, Cuts);
+
+/// What all others are held against.
+const WHOLE: Way = Way(Tier::Interp, Cuts::Nowhere);
+const OTHERS: [Way; 5] = [
+    Way(Tier::Step, Cuts::Nowhere),
+    Way(Tier::Interp, Cuts::Everywhere),
+    Way(Tier::Interp, Cuts::Random),
+    Way(Tier::Eager, Cuts::Nowhere),
+    Way(Tier::Eager, Cuts::Random),
+];
+
+/// Runs the program that `bytes` are, in all ways. An error tells what differed.
 pub fn check(bytes: &[u8]) -> Result<(), String> {
     let header = Header::parse(bytes);
     let code = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let whole = run(&header, code, Way::Whole)?;
-    for way in [Way::Stepped, Way::Cut] {
+    let whole = run(&header, code, WHOLE)?;
+    for way in OTHERS {
         let other = run(&header, code, way)?;
-        compare(&whole, &other).map_err(|what| format!("{way:?} differs from Whole in {what}"))?;
+        compare(&whole, &other).map_err(|what| format!("{way:?} differs from {WHOLE:?} in {what}"))?;
     }
     Ok(())
 }
@@ -76,7 +90,9 @@ struct Outcome {
 }
 
 fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
+    let Way(tier, cuts) = way;
     let (mut cpu, mut bus) = world::make(header, code)?;
+    cpu.set_tier(tier);
     let mut dice = Dice::new(header.cut_seed);
     let mut waits = true;
     for _ in 0..RETURNS {
@@ -89,10 +105,10 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
             return Ok(Outcome { cpu, bus, last: None });
         }
         let goal = if waits { header.interrupt_at.min(INSNS) } else { INSNS };
-        let (deadline, limit) = match way {
-            Way::Whole => (TIME, goal),
-            Way::Stepped => (TIME, goal.min(cpu.insns() + 1)),
-            Way::Cut => cut(&mut cpu, &mut dice, goal)?,
+        let (deadline, limit) = match cuts {
+            Cuts::Nowhere => (TIME, goal),
+            Cuts::Everywhere => (TIME, goal.min(cpu.insns() + 1)),
+            Cuts::Random => cut(&mut cpu, tier, &mut dice, goal)?,
         };
         match cpu.run(&mut bus, deadline, limit) {
             Exit::Device | Exit::Deadline | Exit::InsnLimit => {}
@@ -110,10 +126,11 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
 }
 
 /// Where the next piece ends. Before it, one time in eight another processor takes over.
-fn cut(cpu: &mut Box<Cpu>, dice: &mut Dice, goal: u64) -> Result<(VirtTime, u64), String> {
+fn cut(cpu: &mut Box<Cpu>, tier: Tier, dice: &mut Dice, goal: u64) -> Result<(VirtTime, u64), String> {
     if dice.below(8) == 0 {
         let mut other = Cpu::new(CpuConfig::default());
         other.restore(cpu.state()).map_err(|error| format!("its own state is refused: {error}"))?;
+        other.set_tier(tier);
         *cpu = other;
     }
     let span = dice.below(40) + 1;

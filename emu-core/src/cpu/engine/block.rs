@@ -79,6 +79,8 @@ pub(crate) enum SlowForm {
 pub(crate) struct Cold {
     pub(crate) insn: Instruction,
     pub(crate) slow: SlowForm,
+    /// It does what its code says: it is neither too long nor one that this processor lacks.
+    pub(crate) plain: bool,
     /// Its cycles.
     pub(crate) cycles: u32,
     /// Cycles of it and all that follow in the block.
@@ -121,6 +123,14 @@ pub(crate) struct Block {
     /// Its one instruction reaches into the next page: it is never kept.
     pub(crate) crossing: bool,
     pub(crate) links: [Cell<Link>; 2],
+    /// The last instruction decides itself where execution goes on.
+    pub(crate) ended: bool,
+    /// The first operation's handler, if that is hidden behind the compiled tier's.
+    pub(crate) first: Handler,
+    /// Runs until the block is compiled; 0 if that has been done or can't be.
+    pub(crate) hot: Cell<u32>,
+    /// Address of its compiled code, or 0.
+    pub(crate) entry: Cell<usize>,
 }
 
 impl Block {

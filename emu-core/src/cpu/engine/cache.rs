@@ -51,7 +51,7 @@ pub(super) struct BlockCache {
     #[allow(clippy::vec_box, reason = "blocks that run may move within the list but not in memory")]
     retired: Vec<Box<Block>>,
     /// Grows when blocks are dropped: older links are dead.
-    generation: u64,
+    pub(super) generation: u64,
     pub(super) jumps: Box<[Jump; JUMP_SLOTS]>,
     /// In front of `pages`; an entry counts in its generation only.
     found: Box<[Found]>,
@@ -153,7 +153,16 @@ impl BlockCache {
         keys.len()
     }
 
-    fn retire_all(&mut self, mem: &mut PhysMem) {
+    /// Blocks lose their compiled code, and count from `hot` on again.
+    pub(super) fn forget_compiled(&mut self, hot: u32) {
+        for block in self.pages.values().flat_map(|page| page.blocks.values()) {
+            block.entry.set(0);
+            block.hot.set(hot);
+        }
+    }
+
+    /// Drops all blocks: they are decoded again as needed.
+    pub(super) fn retire_all(&mut self, mem: &mut PhysMem) {
         for (number, page) in std::mem::take(&mut self.pages) {
             mem.set_code(Gpa(number * crate::addr::PAGE_SIZE), false);
             self.retired.extend(page.blocks.into_values());

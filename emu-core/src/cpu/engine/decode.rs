@@ -3,7 +3,7 @@
 use super::block::{Block, Cold, ModeKey, SlowForm};
 use super::cache::BlockCache;
 use super::specialise::{self, Decoded};
-use super::{CostTable, CpuConfig, dispatch, fuse};
+use super::{CostTable, CpuConfig, dispatch, fuse, jit};
 use crate::addr::{Gpa, Lin, PAGE_SIZE};
 use crate::cpu::exec::{self, Exec};
 use crate::cpu::regs::{CODE_PAGE, Seg};
@@ -98,7 +98,7 @@ impl Cpu {
                 break;
             }
         }
-        Ok(builder.finish())
+        Ok(builder.finish(self.engine.jit.as_ref().map(|jit| jit.hot)))
     }
 
     /// The first instruction reaches into the next page: its own block, which is not entered in the cache's page map of
@@ -161,9 +161,10 @@ impl Builder {
     }
 
     fn push(&mut self, insn: &Instruction, end: usize, too_long: bool, config: &CpuConfig) {
+        let plain = !too_long && !config.cpuid.lacks(insn.code());
         let Decoded { op, slow, hot } = if too_long {
             specialise::cold(insn, SlowForm::Exec(too_long_fault))
-        } else if config.cpuid.lacks(insn.code()) {
+        } else if !plain {
             specialise::cold(insn, SlowForm::Exec(without_its_feature(insn)))
         } else {
             specialise::specialise(insn, self.mode)
@@ -173,13 +174,15 @@ impl Builder {
         self.cold.push(Cold {
             insn: *insn,
             slow,
+            plain,
             cycles: u32::from(cost(insn, &config.cost)).max(1),
             cycles_ahead: 0,
         });
         self.bytes = end;
     }
 
-    fn finish(mut self) -> Block {
+    /// `hot` is after how many runs the block is compiled, if there is a compiler.
+    fn finish(mut self, hot: Option<u32>) -> Block {
         if let ([.., first, _], [.., before, last]) = (&mut self.ops[..], &self.cold[..])
             && self.last_are_hot == [true, true]
             && let Some(handler) = fuse::fused(&before.insn, &last.insn)
@@ -194,6 +197,10 @@ impl Builder {
         // The last instruction's end, which may lie in the next page.
         let next = self.cold.last().map_or(0, |cold| cold.insn.next_ip());
         self.ops.push(dispatch::sentinel(next, self.ended));
+        let first = self.ops[0].run;
+        if hot.is_some() && self.mode.is_64() && !self.crossing {
+            self.ops[0].run = jit::gate;
+        }
         Block {
             ops: self.ops.into_boxed_slice(),
             cold: self.cold.into_boxed_slice(),
@@ -203,6 +210,10 @@ impl Builder {
             mode: self.mode,
             crossing: self.crossing,
             links: [Cell::new(BlockCache::no_link()), Cell::new(BlockCache::no_link())],
+            ended: self.ended,
+            first,
+            hot: Cell::new(hot.unwrap_or(0)),
+            entry: Cell::new(0),
         }
     }
 }

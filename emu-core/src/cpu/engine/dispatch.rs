@@ -217,21 +217,30 @@ fn follow<const LINK: usize>(
     page_offset: u64,
     bus: &mut dyn CpuBus,
 ) -> *const Op {
+    match linked(cpu, LINK) {
+        Some(block) => enter(cpu, block, bus),
+        None => unlinked(cpu, op, LINK, page_offset, bus),
+    }
+}
+
+/// Where a link of the running block leads, with its page as the code page; `None` if it is not valid.
+#[inline(always)]
+fn linked(cpu: &mut Cpu, which: usize) -> Option<*const Block> {
     // SAFETY: as in `slowly`.
-    let link = unsafe { (*cpu.engine.block).links[LINK].get() };
+    let link = unsafe { (*cpu.engine.block).links[which].get() };
     let page = cpu.regs[CODE_PAGE as usize];
     if link.from_page == page {
         // Within the page that is being executed no translation is asked for.
         if link.to_page == page && link.code == cpu.engine.cache.generation() {
-            return enter(cpu, link.block, bus);
+            return Some(link.block);
         }
-        if link.generation == cpu.generation() || relink(cpu, LINK) {
+        if link.generation == cpu.generation() || relink(cpu, which) {
             cpu.regs[CODE_PAGE as usize] = link.to_page;
             cpu.enter_code_page(link.block);
-            return enter(cpu, link.block, bus);
+            return Some(link.block);
         }
     }
-    unlinked(cpu, op, LINK, page_offset, bus)
+    None
 }
 
 /// Renews a link that was made before some translation was dropped, if the one that it goes through is still cached. Answers whether
@@ -294,6 +303,15 @@ fn renew_jump(cpu: &mut Cpu, slot: usize) -> bool {
 /// Follows a computed branch by the jump cache.
 #[inline(always)]
 fn jump(cpu: &mut Cpu, rip: u64, bus: &mut dyn CpuBus) -> *const Op {
+    match jumped(cpu, rip) {
+        Some(block) => enter(cpu, block, bus),
+        None => leave_to(cpu, rip),
+    }
+}
+
+/// The block at `rip`, with its page as the code page, if the jump cache has it.
+#[inline(always)]
+fn jumped(cpu: &mut Cpu, rip: u64) -> Option<*const Block> {
     let mode = cpu.engine.mode;
     let slot = BlockCache::jump_slot(rip, mode);
     let jump = cpu.engine.cache.jumps[slot];
@@ -306,9 +324,74 @@ fn jump(cpu: &mut Cpu, rip: u64, bus: &mut dyn CpuBus) -> *const Op {
             cpu.regs[CODE_PAGE as usize] = jump.page;
             cpu.enter_code_page(jump.block);
         }
-        return enter(cpu, jump.block, bus);
+        return Some(jump.block);
     }
-    leave_to(cpu, rip)
+    None
+}
+
+/// For compiled code: an operation of `block` in its slow form. Answers whether the block goes on.
+pub(super) fn slow_in(cpu: &mut Cpu, block: *const Block, op: *const Op, bus: &mut dyn CpuBus) -> bool {
+    cpu.engine.block = block;
+    slowly(cpu, op, bus)
+}
+
+/// For compiled code: the block that a link of `block` leads to. Null if it has to be found: then the chain is left.
+pub(super) fn follow_from(
+    cpu: &mut Cpu,
+    block: *const Block,
+    link: usize,
+    bus: &mut dyn CpuBus,
+) -> *const Block {
+    cpu.engine.block = block;
+    if let Some(target) = linked(cpu, link) {
+        return target;
+    }
+    // SAFETY: the running block is live.
+    let block = unsafe { &*block };
+    let last = block.cold.len() - 1;
+    let page_offset = match link {
+        TAKEN => block.ops[last].imm,
+        _ => block.ops[last + 1].aux,
+    };
+    unlinked(cpu, &raw const block.ops[last], link, page_offset, bus);
+    std::ptr::null()
+}
+
+/// For compiled code: the block at `rip`, or null with the chain left.
+pub(super) fn jump_from(cpu: &mut Cpu, block: *const Block, rip: u64) -> *const Block {
+    cpu.engine.block = block;
+    jumped(cpu, rip).unwrap_or_else(|| leave_to(cpu, rip).cast())
+}
+
+/// Takes back what [`enter`] charged.
+pub(super) fn uncharge(cpu: &mut Cpu, block: &Block) {
+    cpu.engine.position.budget += i64::from(block.cycles);
+    cpu.engine.position.insns -= u64::from(block.len());
+}
+
+/// As [`enter`], but only answers where to go on.
+pub(super) fn enter_only(cpu: &mut Cpu, block: *const Block) -> *const Op {
+    // SAFETY: as in `enter`.
+    let found = unsafe { &*block };
+    let left = cpu.engine.position.budget - i64::from(found.cycles);
+    if left < 0 {
+        return leave_at(cpu, found.gpa.page_offset());
+    }
+    cpu.engine.block = block;
+    cpu.engine.position.budget = left;
+    cpu.engine.position.insns += u64::from(found.len());
+    found.ops.as_ptr()
+}
+
+/// Goes on with an operation of the running block, which compiled code has stopped in front of.
+#[inline(always)]
+pub(super) fn resume(cpu: &mut Cpu, op: *const Op, bus: &mut dyn CpuBus) -> *const Op {
+    // SAFETY: as in `slowly`.
+    let block = unsafe { &*cpu.engine.block };
+    if op == block.ops.as_ptr() {
+        return (block.first)(cpu, op, bus);
+    }
+    goto(cpu, op, bus)
 }
 
 /// The end of a block whose last instruction has not decided where to go.

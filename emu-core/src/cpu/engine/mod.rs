@@ -2,8 +2,8 @@
 //!
 //! Virtual time and the instruction count are charged a block at a time and repaired when a block is left in its
 //! middle, so an event due at an instant is seen at the first instruction boundary at or after it, wherever blocks end.
-//! Three ways of executing share every instruction's one implementation: chained fast handlers, the slow form of an
-//! operation inside a block, and the stepper for deadlines, shadows and traps.
+//! Four ways of executing share every instruction's one implementation: chained fast handlers, hot blocks compiled, the slow
+//! form of an operation inside a block, and the stepper for deadlines, shadows and traps.
 
 mod block;
 mod cache;
@@ -12,17 +12,22 @@ mod coverage;
 mod decode;
 mod dispatch;
 mod fuse;
+mod jit;
 mod position;
 mod run;
 mod specialise;
+mod tier;
 mod vectors;
 
 pub(crate) use block::Op;
+pub use jit::JitStats;
 pub use run::Exit;
+pub use tier::Tier;
 
 use crate::cpu::system::CpuidModel;
 use block::Block;
 use cache::BlockCache;
+use jit::Jit;
 use position::Position;
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +126,12 @@ struct Unlinked {
 #[derive(Debug)]
 pub(crate) struct Engine {
     position: Position,
+    tier: Tier,
+    /// The compiler, in its tier.
+    jit: Option<Box<Jit>>,
+    /// The tier has changed: decoded blocks are of another one, and this is the new one's compiler.
+    redecode: bool,
+    next_jit: Option<Box<Jit>>,
     cache: BlockCache,
     /// The block that runs; valid inside a chain only.
     block: *const Block,
@@ -141,6 +152,10 @@ impl Engine {
     pub(crate) fn new(config: &CpuConfig) -> Self {
         Self {
             position: Position::new(config.clock_ps),
+            tier: Tier::default(),
+            jit: None,
+            redecode: false,
+            next_jit: None,
             cache: BlockCache::default(),
             block: std::ptr::null(),
             mode: block::ModeKey::default(),

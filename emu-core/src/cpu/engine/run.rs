@@ -2,6 +2,7 @@
 
 use super::dispatch;
 use super::position::FRUITLESS_MAX;
+use super::tier::Tier;
 use crate::cpu::flags::bit;
 use crate::cpu::system::SINGLE_STEP;
 use crate::cpu::{Activity, Attention, Cpu, CpuBus, Shadow};
@@ -33,6 +34,7 @@ impl Cpu {
     /// machine. Every call of one processor must lend the same memory.
     pub fn run(&mut self, bus: &mut dyn CpuBus, deadline: VirtTime, insn_limit: u64) -> Exit {
         self.check_memory(bus);
+        self.check_tier(bus);
         self.engine.position.aim(deadline, insn_limit);
         loop {
             self.engine.stats.loop_turns += 1;
@@ -40,6 +42,7 @@ impl Cpu {
                 self.code_was_written(bus);
             }
             self.engine.cache.collect();
+            self.make_room_for_code();
             self.engine.leave = false;
             self.trace_mode(bus);
             if std::mem::take(&mut self.engine.device_access) || bus.wants_stop() {
@@ -136,9 +139,10 @@ impl Cpu {
         }
     }
 
-    /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF.
+    /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF, or because the tier is that.
     pub(super) fn must_step(&self) -> bool {
-        self.shadow != Shadow::None
+        self.engine.tier == Tier::Step
+            || self.shadow != Shadow::None
             || self.system_flags & (bit::TF | bit::RF) != 0
             || self.has_instruction_breakpoint()
     }
@@ -186,6 +190,23 @@ impl Cpu {
             self.engine.memory = memory;
             self.engine.drop_blocks();
             self.mmu.drop_fast();
+        }
+    }
+
+    /// Blocks are decoded for a tier. Another one was chosen: start anew.
+    fn check_tier(&mut self, bus: &mut dyn CpuBus) {
+        if std::mem::take(&mut self.engine.redecode) {
+            self.engine.cache.retire_all(bus.mem());
+            self.engine.forget_link();
+            self.engine.jit = self.engine.next_jit.take();
+        }
+    }
+
+    /// Compiled code has filled its room: all of it goes, and what is still hot is compiled again.
+    fn make_room_for_code(&mut self) {
+        if let Some(jit) = self.engine.jit.as_mut().filter(|jit| jit.full) {
+            self.engine.cache.forget_compiled(jit.hot);
+            jit.free();
         }
     }
 

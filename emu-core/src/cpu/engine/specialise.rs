@@ -5,6 +5,7 @@
 //! alone: flat 64-bit addresses and stacks; registers in every mode.
 
 use super::block::{Handler, ModeKey, Op, SlowForm};
+use super::jit::{self, EmitFn};
 use super::{dispatch, vectors};
 use crate::access::Width;
 use crate::cpu::exec::{self, gpr_index, gpr_width, is_high_byte};
@@ -21,39 +22,53 @@ pub(super) struct Decoded {
     pub(super) hot: bool,
 }
 
-/// The two instances of a hot instruction.
+/// The instances of a hot instruction.
 #[derive(Clone, Copy)]
 struct Hot {
     fast: Handler,
     slow: SlowFn,
+    emit: EmitFn,
 }
 
 fn hot<S: Sem>() -> Hot {
-    Hot { fast: dispatch::fast::<S>, slow: run_slow::<S> }
+    Hot { fast: dispatch::fast::<S>, slow: run_slow::<S>, emit: jit::emit::<S> }
 }
 
 /// The operation for `insn`, decoded with its offset in the code page as its address.
 pub(super) fn specialise(insn: &Instruction, mode: ModeKey) -> Decoded {
     let Some(hot) = choose(insn, mode) else {
         let mut decoded = cold(insn, SlowForm::Exec(exec::lookup(insn.code()).unwrap_or(exec::undefined)));
-        let address_is_odd = accesses_memory(insn) && !plain_address(insn, mode);
-        if let Some(fast) = vectors::fast_form(insn)
-            && !address_is_odd
-        {
-            decoded.op = Op { run: fast, ..operation(insn) };
+        if let Some(fast) = vector(insn, mode) {
+            decoded.op = Op { run: fast.handler, ..operation(insn) };
         }
         return decoded;
     };
     let mut op = operation(insn);
+    let is_odd = is_odd(insn, mode);
+    op.run = if is_odd { dispatch::slow } else { hot.fast };
+    Decoded { op, slow: SlowForm::Sem(hot.slow), hot: !is_odd }
+}
+
+/// How a hot instruction is compiled, where its fast way is open.
+pub(super) fn emitter(insn: &Instruction, mode: ModeKey) -> Option<EmitFn> {
+    choose(insn, mode).filter(|_| !is_odd(insn, mode)).map(|hot| hot.emit)
+}
+
+/// Whether a hot instruction's addresses are not for the fast way.
+fn is_odd(insn: &Instruction, mode: ModeKey) -> bool {
     let address_is_odd = if insn.mnemonic() == Mnemonic::Lea {
         !covers_result(insn)
     } else {
         accesses_memory(insn) && !plain_address(insn, mode)
     };
     let stack_is_odd = insn.is_stack_instruction() && !mode.is_64();
-    let is_odd = address_is_odd || stack_is_odd;
-    op.run = if is_odd { dispatch::slow } else { hot.fast };
-    Decoded { op, slow: SlowForm::Sem(hot.slow), hot: !is_odd }
+    address_is_odd || stack_is_odd
+}
+
+/// The fast form of a vector instruction, where the way to it is open.
+pub(super) fn vector(insn: &Instruction, mode: ModeKey) -> Option<vectors::Hot> {
+    let address_is_odd = accesses_memory(insn) && !plain_address(insn, mode);
+    vectors::fast_form(insn).filter(|_| !address_is_odd)
 }
 
 /// Whether anything but #UD stands behind an instruction.

@@ -1,19 +1,27 @@
 //! Which vector instructions have a fast form, by code and by where their source is.
 
 use super::block::Handler;
-use super::dispatch;
+use super::{dispatch, jit};
 use crate::cpu::sem::vector::{
     Add, Aligned, And, AndNot, Arithmetic, Bitwise, Div, Load, Logic, Memory, Merge, Mul, Or, Packed,
     Register, Scalar, Sqrt, Store, Sub, Vector, Xor,
 };
 use iced_x86::{Code, Instruction, OpKind};
 
-fn hot<V: Vector>() -> Handler {
-    dispatch::vector::<V>
+/// The instances of a hot vector instruction.
+#[derive(Clone, Copy)]
+pub(super) struct Hot {
+    pub(super) handler: Handler,
+    /// What compiled code calls.
+    pub(super) quick: jit::Quick,
+}
+
+fn hot<V: Vector>() -> Hot {
+    Hot { handler: dispatch::vector::<V>, quick: jit::quick::<V> }
 }
 
 /// The fast form of a legacy SSE instruction.
-pub(super) fn fast_form(insn: &Instruction) -> Option<Handler> {
+pub(super) fn fast_form(insn: &Instruction) -> Option<Hot> {
     moves(insn).or_else(|| logic(insn)).or_else(|| arithmetic(insn))
 }
 
@@ -21,7 +29,7 @@ fn in_memory(insn: &Instruction) -> bool {
     insn.op_kinds().any(|kind| kind == OpKind::Memory)
 }
 
-fn moves(insn: &Instruction) -> Option<Handler> {
+fn moves(insn: &Instruction) -> Option<Hot> {
     let memory = in_memory(insn);
     Some(match insn.code() {
         Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 if memory => {
@@ -53,8 +61,8 @@ fn moves(insn: &Instruction) -> Option<Handler> {
     })
 }
 
-fn logic(insn: &Instruction) -> Option<Handler> {
-    fn pick<O: Bitwise>(memory: bool) -> Handler {
+fn logic(insn: &Instruction) -> Option<Hot> {
+    fn pick<O: Bitwise>(memory: bool) -> Hot {
         if memory { hot::<Logic<O, Aligned>>() } else { hot::<Logic<O, Register>>() }
     }
     let memory = in_memory(insn);
@@ -69,11 +77,11 @@ fn logic(insn: &Instruction) -> Option<Handler> {
     })
 }
 
-fn arithmetic(insn: &Instruction) -> Option<Handler> {
-    fn scalar<O: Arithmetic, const BYTES: usize>(memory: bool) -> Handler {
+fn arithmetic(insn: &Instruction) -> Option<Hot> {
+    fn scalar<O: Arithmetic, const BYTES: usize>(memory: bool) -> Hot {
         if memory { hot::<Scalar<O, BYTES, Memory>>() } else { hot::<Scalar<O, BYTES, Register>>() }
     }
-    fn packed<O: Arithmetic, const BYTES: usize>(memory: bool) -> Handler {
+    fn packed<O: Arithmetic, const BYTES: usize>(memory: bool) -> Hot {
         if memory { hot::<Packed<O, BYTES, Aligned>>() } else { hot::<Packed<O, BYTES, Register>>() }
     }
     let memory = in_memory(insn);

@@ -20,6 +20,7 @@ pub(crate) use fast::{
 pub(crate) use segment::is_canonical;
 pub(crate) use tlb::Context;
 pub(crate) use tlb::Mmu;
+pub(crate) use tlb::layout;
 pub use tlb::{CodePage, MmuStats, TlbEntry, TlbState};
 pub(crate) use walk::PHYS_BITS;
 pub use walk::Translation;

@@ -158,6 +158,24 @@ pub(crate) struct Mmu {
     pub(super) stats: MmuStats,
 }
 
+/// Where compiled code finds the fast path's tags.
+pub(crate) mod layout {
+    use super::{DATA_ENTRIES, FastEntry, Mmu};
+    use std::mem::offset_of;
+
+    /// The address of all tags.
+    pub(crate) const FAST: usize = offset_of!(Mmu, fast);
+    /// The number of the current context's first.
+    pub(crate) const FAST_BASE: usize = offset_of!(Mmu, fast_base);
+    pub(crate) const TAG_READ: usize = offset_of!(FastEntry, read);
+    pub(crate) const TAG_WRITE: usize = offset_of!(FastEntry, write);
+    pub(crate) const TAG_ADDEND: usize = offset_of!(FastEntry, addend);
+    /// log2 of a tag's size.
+    pub(crate) const TAG_LOG2: i64 = size_of::<FastEntry>().trailing_zeros() as i64;
+    /// What of a page's number selects a tag, times its size.
+    pub(crate) const TAG_MASK: i64 = (DATA_ENTRIES as i64 - 1) << TAG_LOG2;
+}
+
 impl Mmu {
     pub(crate) fn new() -> Self {
         Self {

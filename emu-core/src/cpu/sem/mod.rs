@@ -1,5 +1,5 @@
-//! Hot instructions, written once over a [`Builder`]: the interpreter's fast path, its slow path and a later compiled
-//! tier are different builders of the same semantics.
+//! Hot instructions, written once over a [`Builder`]: the interpreter's fast path, its slow path and the compiled tier are
+//! different builders of the same semantics.
 //!
 //! An instruction here is a type that implements [`Sem`]. It reads its operands from an [`Op`], makes its one access
 //! that can fault before it changes anything, and says where control goes.
