@@ -3,7 +3,7 @@
 # Usage: tests/tail_calls.sh target/release/glassbox
 set -euo pipefail
 calls=$(objdump -d --no-show-raw-insn -C "$1" | awk '
-    /^[0-9a-f]+ <.*>:$/ { handler = $0 ~ /engine::dispatch::(fast|pair|vector|slow|fall_through|go_where_told)>/; seen += handler }
+    /^[0-9a-f]+ <.*>:$/ { handler = $0 ~ /engine::(dispatch::(fast|pair|vector|slow|fall_through|go_where_told)|jit::enter::gate)>/; seen += handler }
     handler && /call +\*([^(]*\(%r[^i]|%)/ { print }
     END { if (seen < 100) { print "only " seen " handlers found in the program" } }')
 if [ -n "$calls" ]; then
