@@ -1,4 +1,5 @@
-//! Interrupt requests: compatibility and remappable format, the remap table and its cache (VT-d specification, 5.1).
+//! Interrupt requests: compatibility and remappable format, the remap table and its cache (VT-d specification, 5.1). What an
+//! entry of the posted format does is next door, in [`crate::posted`].
 
 use crate::Vtd;
 use crate::fault::Request;
@@ -7,7 +8,7 @@ use crate::state::count;
 use crate::walk::entry128;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
-use emu_core::trace::TraceEvent;
+use emu_core::trace::{RecordId, TraceEvent};
 use emu_core::{Bdf, DeliveryMode, DestinationMode, Gpa, Interrupt, Msi, TriggerMode, VirtDuration};
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +28,16 @@ pub struct InterruptEntry {
 }
 
 impl Irte {
-    /// What is wrong with it, as a fault reason; in caching mode such entries are cached too.
-    fn check(self, eime: bool) -> Option<u8> {
+    /// What is wrong with it, as a fault reason; in caching mode such entries are cached too. `posts` says whether the unit
+    /// knows the posted format.
+    fn check(self, eime: bool, posts: bool) -> Option<u8> {
         let [low, high] = self.0;
         if low & P == 0 {
             return Some(fault::IRTE_NOT_PRESENT);
+        }
+        if posts && self.is_posted() {
+            let wrong = self.has_posted_reserved() || self.validation() > SVT_BUS;
+            return wrong.then_some(fault::IRTE_RESERVED);
         }
         let reserved = RESERVED_LOW | if eime { 0 } else { RESERVED_DST };
         let wrong = low & reserved != 0
@@ -88,7 +94,8 @@ fn decode(msi: Msi) -> Result<u32, u32> {
 }
 
 impl Vtd {
-    /// Remaps an interrupt message of `source`. `None` if it was blocked or means nothing; a blocked one is a fault.
+    /// Remaps an interrupt message of `source`. `None` if it was blocked, means nothing, or was posted without notifying anybody;
+    /// a blocked one is a fault.
     pub fn remap(
         &mut self,
         env: &mut Env<'_>,
@@ -115,12 +122,17 @@ impl Vtd {
             }
         };
         let reads_before = self.state.stats.interrupt_misses;
-        let irte = self.look_up_irte(env, mem, source, index, eime)?;
+        let (irte, lookup) = self.look_up_irte(env, mem, source, index, eime)?;
         let reads = self.state.stats.interrupt_misses.wrapping_sub(reads_before);
+        if irte.is_posted() {
+            let request = Request::Interrupt { source, index };
+            let notification = env.on_behalf_of(lookup, |env| self.post(env, mem, request, irte, eime))?;
+            return Some((notification, self.config.timing.remapping(reads + 1)));
+        }
         irte.interrupt(eime).map(|interrupt| (interrupt, self.config.timing.remapping(reads)))
     }
 
-    /// The checked entry at `index`, after a fault `None`.
+    /// The checked entry at `index` and the record of its lookup, after a fault `None`.
     fn look_up_irte(
         &mut self,
         env: &mut Env<'_>,
@@ -128,7 +140,7 @@ impl Vtd {
         source: Bdf,
         index: u32,
         eime: bool,
-    ) -> Option<Irte> {
+    ) -> Option<(Irte, RecordId)> {
         let request = Request::Interrupt { source, index };
         let size = 2u32 << (self.state.interrupt_table & register::IRTA_S);
         let short = u16::try_from(index).ok().filter(|_| index < size);
@@ -155,12 +167,12 @@ impl Vtd {
         let hit = cached.is_some();
         let event = TraceEvent::IrteLookup { bdf: source, index, hit, entry: irte.0 };
         let id = env.trace(self.slot(), event);
-        let wrong = irte.check(eime);
+        let wrong = irte.check(eime, self.config.posted_interrupts);
         if !hit && (wrong.is_none() || self.config.caching_mode) {
             self.cache_irte(env, InterruptEntry { index: short, irte });
         }
         let reason = wrong.or_else(|| (!irte.allows(source)).then_some(fault::SOURCE));
-        let Some(reason) = reason else { return Some(irte) };
+        let Some(reason) = reason else { return Some((irte, id)) };
         let silent = irte.0[0] & FPD != 0;
         env.on_behalf_of(id, |env| self.fault(env, request, reason, silent));
         None

@@ -1,14 +1,14 @@
 //! Invalidation of the caches, and the two registers that ask for it (VT-d specification, 6.5.1; CCMD, IVA and
 //! IOTLB registers). The queue is next door.
 
-use crate::Vtd;
 use crate::config::IommuConfig;
 use crate::spec::descriptor::*;
 use crate::spec::register::*;
 use crate::state::count;
+use crate::{CCMD_DUE, IOTLB_DUE, Vtd};
 use emu_core::device::Env;
 use emu_core::trace::{Granularity, IommuCache, TraceEvent};
-use emu_core::{Bdf, Iova};
+use emu_core::{Bdf, Iova, VirtDuration, VirtTime};
 
 /// What a context-cache invalidation of granularity `g` names; `None` for the reserved one.
 pub(crate) fn context_granularity(g: u64, domain: u16, source: Bdf, mask: u8) -> Option<Granularity> {
@@ -149,35 +149,85 @@ impl Vtd {
     }
 
     /// CCMD has been written. A command is refused while the queue is in use: the actual
-    /// granularity is then 0.
+    /// granularity is then 0. While one is carried out nothing can be written.
     pub(crate) fn write_ccmd(&mut self, env: &mut Env<'_>, value: u64) {
+        if self.state.ccmd & ICC != 0 {
+            return;
+        }
         self.state.ccmd = value & CCMD_WRITABLE | self.state.ccmd & 3 << CAIG_SHIFT;
         if value & ICC == 0 {
             return;
         }
         self.state.ccmd &= !(3 << CAIG_SHIFT);
-        let requested = value >> CIRG_SHIFT & 3;
-        let source = Bdf((value >> 16) as u16);
-        let what = context_granularity(requested, value as u16, source, (value >> 32) as u8);
-        if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
-            self.invalidate(env, IommuCache::Context, what);
-            self.state.ccmd |= requested << CAIG_SHIFT;
+        if self.state.status & QIE == 0 && self.ccmd_granularity().is_some() {
+            self.state.ccmd |= ICC;
+            self.state.ccmd_due = self.begin_command(env, CCMD_DUE);
+            self.ccmd_due(env);
         }
     }
 
-    /// IOTLB has been written.
+    /// What CCMD names.
+    fn ccmd_granularity(&self) -> Option<Granularity> {
+        let value = self.state.ccmd;
+        let source = Bdf((value >> 16) as u16);
+        context_granularity(value >> CIRG_SHIFT & 3, value as u16, source, (value >> 32) as u8)
+    }
+
+    /// The command in CCMD is done, if it is time.
+    pub(crate) fn ccmd_due(&mut self, env: &mut Env<'_>) {
+        if self.state.ccmd & ICC == 0 || env.now < self.state.ccmd_due {
+            return;
+        }
+        let requested = self.state.ccmd >> CIRG_SHIFT & 3;
+        self.state.ccmd = self.state.ccmd & !ICC | requested << CAIG_SHIFT;
+        if let Some(what) = self.ccmd_granularity() {
+            self.invalidate(env, IommuCache::Context, what);
+        }
+    }
+
+    /// IOTLB has been written, likewise.
     pub(crate) fn write_iotlb(&mut self, env: &mut Env<'_>, value: u64) {
+        if self.state.iotlb_command & IVT != 0 {
+            return;
+        }
         self.state.iotlb_command = value & IOTLB_WRITABLE | self.state.iotlb_command & 3 << IAIG_SHIFT;
         if value & IVT == 0 {
             return;
         }
         self.state.iotlb_command &= !(3 << IAIG_SHIFT);
-        let requested = value >> IIRG_SHIFT & 3;
-        let what = iotlb_granularity(&self.config, requested, (value >> 32) as u16, self.state.iva);
-        if let Some(what) = what.filter(|_| self.state.status & QIE == 0) {
-            self.invalidate_translations(env, what);
-            let actual = if self.config.page_selective { requested } else { requested.min(G_DOMAIN) };
-            self.state.iotlb_command |= actual << IAIG_SHIFT;
+        if self.state.status & QIE == 0 && self.iotlb_command_granularity().is_some() {
+            self.state.iotlb_command |= IVT;
+            self.state.iotlb_due = self.begin_command(env, IOTLB_DUE);
+            self.iotlb_due(env);
         }
+    }
+
+    /// What IOTLB and IVA name.
+    fn iotlb_command_granularity(&self) -> Option<Granularity> {
+        let value = self.state.iotlb_command;
+        let requested = value >> IIRG_SHIFT & 3;
+        iotlb_granularity(&self.config, requested, (value >> 32) as u16, self.state.iva)
+    }
+
+    /// The command in IOTLB is done, if it is time.
+    pub(crate) fn iotlb_due(&mut self, env: &mut Env<'_>) {
+        if self.state.iotlb_command & IVT == 0 || env.now < self.state.iotlb_due {
+            return;
+        }
+        let requested = self.state.iotlb_command >> IIRG_SHIFT & 3;
+        let actual = if self.config.page_selective { requested } else { requested.min(G_DOMAIN) };
+        self.state.iotlb_command = self.state.iotlb_command & !IVT | actual << IAIG_SHIFT;
+        if let Some(what) = self.iotlb_command_granularity() {
+            self.invalidate_translations(env, what);
+        }
+    }
+
+    /// When a command by register that begins now is done; unless that is now, an event will say so.
+    fn begin_command(&self, env: &mut Env<'_>, token: u32) -> VirtTime {
+        let takes = VirtDuration::from_ns(self.config.timing.invalidation);
+        if takes != VirtDuration::ZERO {
+            env.after(self.slot(), takes, token);
+        }
+        env.now.after(takes)
     }
 }

@@ -14,6 +14,7 @@ mod interrupt;
 mod invalidate;
 mod mmio;
 mod paging;
+mod posted;
 mod protect;
 mod queue;
 pub mod spec;
@@ -32,6 +33,7 @@ pub use config::{
 pub use interrupt::{InterruptEntry, Irte};
 pub use paging::{PagingCaches, PagingEntry, paging_cache_name};
 pub use protect::ProtectedRegions;
+pub use queue::{QueueStage, QueueWork};
 pub use spec::fault::{fault_reason_text, is_interrupt_reason};
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
@@ -40,6 +42,15 @@ pub use view::{Range, RegisterView, WalkLine};
 pub use walk::{Context, PasidEntry, Rights, Space};
 
 use emu_core::Slot;
+use emu_core::device::Env;
+use emu_core::mem::PhysMem;
+
+/// Event: the queue's stage is over.
+const QUEUE_DUE: u32 = 0;
+/// Event: the command in CCMD is done.
+const CCMD_DUE: u32 = 1;
+/// Event: the command in IOTLB is done.
+const IOTLB_DUE: u32 = 2;
 
 /// The unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +83,16 @@ impl Vtd {
     pub fn reset(&mut self) {
         let stats = self.state.stats;
         self.state = VtdState { stats, ..VtdState::reset(&self.config) };
+    }
+
+    /// One of its events is due. Events that were void by then, as after a reset, do nothing.
+    pub fn on_event(&mut self, env: &mut Env<'_>, mem: &mut PhysMem, token: u32) {
+        match token {
+            QUEUE_DUE => self.queue_due(env, mem),
+            CCMD_DUE => self.ccmd_due(env),
+            IOTLB_DUE => self.iotlb_due(env),
+            _ => {}
+        }
     }
 
     /// How it was built.

@@ -213,7 +213,7 @@ impl Vtd {
             self.tables_taken_over(env, taken);
         }
         if (started | stopped) & QIE != 0 {
-            self.state.queue_head = 0;
+            self.rewind_queue();
             self.run_queue(env, mem);
         }
     }

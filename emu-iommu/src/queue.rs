@@ -1,8 +1,10 @@
-//! The invalidation queue (VT-d specification, 6.5.2): descriptors are carried out in order as soon as the tail
-//! moves, so all of them are done when the write of IQT is. An error stops the queue at the descriptor that made it.
+//! The invalidation queue (VT-d specification, 6.5.2): descriptors are carried out one after the other once the tail has moved,
+//! each in its time: it is fetched, it takes what it takes, then it has its effect and the head goes on. An error stops the
+//! queue at the descriptor that made it.
 
+use crate::QUEUE_DUE;
 use crate::Vtd;
-use crate::config::IommuConfig;
+use crate::config::{IommuConfig, Timing};
 use crate::invalidate::{context_granularity, iotlb_granularity, pasid_granularity, pasid_iotlb_granularity};
 use crate::spec::descriptor::*;
 use crate::spec::fault::Reasons;
@@ -11,8 +13,38 @@ use crate::spec::scalable::PASID;
 use crate::walk::entry128;
 use emu_core::device::Env;
 use emu_core::mem::PhysMem;
-use emu_core::trace::{Granularity, IommuCache, TraceEvent};
-use emu_core::{Bdf, Gpa};
+use emu_core::trace::{Granularity, IommuCache, RecordId, TraceEvent};
+use emu_core::{Bdf, Event, Gpa, VirtDuration, VirtTime};
+use serde::{Deserialize, Serialize};
+
+/// What the queue is at, and since when it has been due to be done with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueWork {
+    /// What.
+    pub stage: QueueStage,
+    /// Until when.
+    pub due: VirtTime,
+    /// What had it begin: the record of the write of the tail, mostly.
+    pub cause: Option<RecordId>,
+}
+
+/// What the queue does with the descriptor at its head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueueStage {
+    /// Nothing: there is none, or the queue is off or has stopped.
+    #[default]
+    Idle,
+    /// It is being fetched.
+    Fetch,
+    /// It is being carried out.
+    Execute {
+        /// The descriptor.
+        raw: [u64; 2],
+        /// The record of its having been fetched.
+        fetched: RecordId,
+    },
+}
 
 /// What a descriptor asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,31 +102,117 @@ fn index_granularity(low: u64) -> Option<Granularity> {
 }
 
 impl Vtd {
-    /// Carries out what waits, at most a queue full.
+    /// Has the queue begin, unless it is at something already: the tail has moved, or an obstacle is gone.
     pub(crate) fn run_queue(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) {
-        let bytes = 0x1000 << (self.state.queue & IQA_QS);
-        let len = self.descriptor_len();
-        for _ in 0..bytes / len {
-            let ready = self.state.status & QIE != 0 && self.state.fault_status & IQE == 0;
-            if !ready || self.state.queue_head == self.state.queue_tail {
-                return;
-            }
-            let wide = self.state.queue & IQA_DW != 0;
-            let fits = if wide { self.config.scalable.is_some() } else { self.reasons() == &Reasons::LEGACY };
-            if !fits {
-                return self.stop_queue(env, QueueError::Width);
-            }
-            if self.state.queue_tail >= bytes || self.state.queue_head >= bytes {
-                return self.stop_queue(env, QueueError::Tail);
-            }
-            if !self.state.queue_tail.is_multiple_of(len) {
-                return self.stop_queue(env, QueueError::Alignment);
-            }
-            if !self.run_descriptor(env, mem) {
-                return;
-            }
-            self.state.queue_head = (self.state.queue_head + len) % bytes;
+        let work = &mut self.state.queue_work;
+        work.cause = env.tracer.cause();
+        if work.stage == QueueStage::Idle {
+            self.work_queue(env, mem);
         }
+    }
+
+    /// What the queue was at is due: on with it.
+    pub(crate) fn queue_due(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) {
+        let QueueWork { stage, due, .. } = self.state.queue_work;
+        if stage != QueueStage::Idle && due <= env.now {
+            self.work_queue(env, mem);
+        }
+    }
+
+    /// One stage after the other, at most a queue full, until one takes time.
+    fn work_queue(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) {
+        let bytes = 0x1000 << (self.state.queue & IQA_QS);
+        for _ in 0..=bytes / DESCRIPTOR_LEN * 3 {
+            let next = match self.state.queue_work.stage {
+                QueueStage::Idle => self.begin_descriptor(env),
+                QueueStage::Fetch => self.fetch(env, mem),
+                QueueStage::Execute { raw, fetched } => self.execute(env, mem, raw, fetched),
+            };
+            let Some((stage, takes)) = next else {
+                self.state.queue_work.stage = QueueStage::Idle;
+                return;
+            };
+            let slot = self.slot();
+            let work = &mut self.state.queue_work;
+            *work = QueueWork { stage, due: env.now.after(takes), ..*work };
+            if takes != VirtDuration::ZERO {
+                let cause = match stage {
+                    QueueStage::Execute { fetched, .. } => Some(fetched),
+                    QueueStage::Idle | QueueStage::Fetch => work.cause,
+                };
+                env.events.schedule(work.due, Event { slot, token: QUEUE_DUE, cause });
+                return;
+            }
+        }
+    }
+
+    /// Whether there is a descriptor to fetch, and how long that takes.
+    fn begin_descriptor(&mut self, env: &mut Env<'_>) -> Option<(QueueStage, VirtDuration)> {
+        let bytes = 0x1000 << (self.state.queue & IQA_QS);
+        let ready = self.state.status & QIE != 0 && self.state.fault_status & IQE == 0;
+        if !ready || self.state.queue_head == self.state.queue_tail {
+            return None;
+        }
+        let wide = self.state.queue & IQA_DW != 0;
+        let fits = if wide { self.config.scalable.is_some() } else { self.reasons() == &Reasons::LEGACY };
+        let error = match () {
+            () if !fits => QueueError::Width,
+            () if self.state.queue_tail >= bytes || self.state.queue_head >= bytes => QueueError::Tail,
+            () if !self.state.queue_tail.is_multiple_of(self.descriptor_len()) => QueueError::Alignment,
+            () => return Some((QueueStage::Fetch, VirtDuration::from_ns(self.config.timing.descriptor))),
+        };
+        self.stop_queue(env, error);
+        None
+    }
+
+    /// Reads the descriptor at the head, and says how long it will take.
+    fn fetch(&mut self, env: &mut Env<'_>, mem: &PhysMem) -> Option<(QueueStage, VirtDuration)> {
+        let Some((raw, upper)) = self.fetch_descriptor(mem) else {
+            self.stop_queue(env, QueueError::Fetch);
+            return None;
+        };
+        let index = (self.state.queue_head / self.descriptor_len()) as u32;
+        let cause = self.state.queue_work.cause;
+        let before = env.tracer.set_cause(cause);
+        let fetched = env.trace(self.slot(), TraceEvent::QueueDescriptor { index, raw });
+        env.tracer.set_cause(before);
+        let reserved = if upper == [0; 2] { Ok(()) } else { Err(QueueError::Reserved) };
+        match decode(&self.config, raw).and_then(|descriptor| reserved.map(|()| descriptor)) {
+            Ok(descriptor) => {
+                Some((QueueStage::Execute { raw, fetched }, self.config.timing.of_descriptor(&descriptor)))
+            }
+            Err(error) => {
+                env.on_behalf_of(fetched, |env| self.stop_queue(env, error));
+                None
+            }
+        }
+    }
+
+    /// The descriptor that was fetched has its effect, and the head goes on.
+    fn execute(
+        &mut self,
+        env: &mut Env<'_>,
+        mem: &mut PhysMem,
+        raw: [u64; 2],
+        fetched: RecordId,
+    ) -> Option<(QueueStage, VirtDuration)> {
+        env.on_behalf_of(fetched, |env| match decode(&self.config, raw) {
+            Ok(Descriptor::Invalidate(IommuCache::Iotlb, what)) => self.invalidate_translations(env, what),
+            Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
+            Ok(Descriptor::Wait { status, interrupt }) => {
+                if let Some((gpa, data)) = status {
+                    self.write_status(env, mem, gpa, data);
+                }
+                if interrupt {
+                    self.complete(env);
+                }
+            }
+            // Only a state from a file holds what was not good when it was fetched.
+            Err(_) => {}
+        });
+        let bytes = 0x1000 << (self.state.queue & IQA_QS);
+        self.state.queue_head = (self.state.queue_head + self.descriptor_len()) % bytes;
+        self.begin_descriptor(env)
     }
 
     /// IQA.DW.
@@ -110,45 +228,18 @@ impl Vtd {
         Some((entry128(mem, gpa)?, upper))
     }
 
-    /// Carries out the descriptor at the head. False if it stopped the queue.
-    fn run_descriptor(&mut self, env: &mut Env<'_>, mem: &mut PhysMem) -> bool {
-        let head = self.state.queue_head;
-        let Some((raw, upper)) = self.fetch_descriptor(mem) else {
-            self.stop_queue(env, QueueError::Fetch);
-            return false;
-        };
-        let index = (head / self.descriptor_len()) as u32;
-        let id = env.trace(self.slot(), TraceEvent::QueueDescriptor { index, raw });
-        env.on_behalf_of(id, |env| {
-            let reserved = if upper == [0; 2] { Ok(()) } else { Err(QueueError::Reserved) };
-            match decode(&self.config, raw).and_then(|descriptor| reserved.map(|()| descriptor)) {
-                Ok(Descriptor::Invalidate(IommuCache::Iotlb, what)) => {
-                    self.invalidate_translations(env, what)
-                }
-                Ok(Descriptor::Invalidate(cache, what)) => self.invalidate(env, cache, what),
-                Ok(Descriptor::Wait { status, interrupt }) => {
-                    if let Some((gpa, data)) = status {
-                        self.write_status(env, mem, gpa, data);
-                    }
-                    if interrupt {
-                        self.complete(env);
-                    }
-                }
-                Err(error) => {
-                    self.stop_queue(env, error);
-                    return false;
-                }
-            }
-            true
-        })
-    }
-
     /// The invalidation completion event; while IWC is still set it is none.
     fn complete(&mut self, env: &mut Env<'_>) {
         if self.state.completion_status & IWC == 0 {
             self.state.completion_status |= IWC;
             self.state.completion_event.raise(env, self.config.eim);
         }
+    }
+
+    /// The queue is off, or on again: whatever it was at is void, and it begins anew.
+    pub(crate) fn rewind_queue(&mut self) {
+        self.state.queue_head = 0;
+        self.state.queue_work.stage = QueueStage::Idle;
     }
 
     fn stop_queue(&mut self, env: &mut Env<'_>, error: QueueError) {
@@ -163,5 +254,16 @@ impl Vtd {
         if mem.write_u32(gpa, data).is_ok() {
             env.trace(self.slot(), TraceEvent::QueueStatus { gpa, data });
         }
+    }
+}
+
+impl Timing {
+    /// A descriptor that has been fetched.
+    const fn of_descriptor(&self, descriptor: &Descriptor) -> VirtDuration {
+        VirtDuration::from_ns(match descriptor {
+            Descriptor::Invalidate(..) => self.invalidation,
+            Descriptor::Wait { status: Some(_), .. } => self.status_write,
+            Descriptor::Wait { status: None, .. } => 0,
+        })
     }
 }

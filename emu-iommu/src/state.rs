@@ -5,9 +5,11 @@ use crate::config::IommuConfig;
 use crate::interrupt::InterruptEntry;
 use crate::paging::PagingCaches;
 use crate::protect::ProtectedRegions;
+use crate::queue::QueueWork;
 use crate::spec::register::*;
 use crate::spec::scalable::TTM;
 use crate::translate::{ContextEntry, IotlbEntry, PasidCacheEntry, context_key, iotlb_key, pasid_key};
+use emu_core::VirtTime;
 use serde::{Deserialize, Serialize};
 
 /// What the unit has counted since it was built.
@@ -52,6 +54,8 @@ pub struct Stats {
     pub interrupt_misses: u64,
     /// Interrupt entries that made room for others.
     pub interrupt_evictions: u64,
+    /// Interrupts posted to a descriptor.
+    pub posted: u64,
 }
 
 /// One of the two events that the unit itself sends as a message.
@@ -112,6 +116,12 @@ pub struct VtdState {
     pub queue: u64,
     /// IQERCD.
     pub queue_error: u64,
+    /// What the queue is at.
+    pub queue_work: QueueWork,
+    /// When the command in CCMD is done, while ICC is set.
+    pub ccmd_due: VirtTime,
+    /// When the command in IOTLB is done, while IVT is set.
+    pub iotlb_due: VirtTime,
     /// ICS.
     pub completion_status: u32,
     /// The invalidation completion event's IECTL, IEDATA, IEADDR, IEUADDR.
@@ -157,6 +167,9 @@ impl VtdState {
             queue_tail: 0,
             queue: 0,
             queue_error: 0,
+            queue_work: QueueWork::default(),
+            ccmd_due: VirtTime::ZERO,
+            iotlb_due: VirtTime::ZERO,
             completion_status: 0,
             completion_event: MessageRegisters::RESET,
             protected: ProtectedRegions::default(),

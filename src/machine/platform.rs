@@ -93,13 +93,13 @@ impl Platform {
             Slot::Rtc => self.devices.rtc.on_event(&mut self.board.fabric.env(), token),
             Slot::Uart(_) => self.devices.uart.on_event(&mut self.board.fabric.env(), token),
             Slot::AcpiPm => self.devices.acpi_pm.on_event(&mut self.board.fabric.env(), token),
-            Slot::Kbc
-            | Slot::Cpu(_)
-            | Slot::Iommu(_)
-            | Slot::Ioapic
-            | Slot::Pic
-            | Slot::DebugPort
-            | Slot::Pci => {}
+            Slot::Iommu(number) => {
+                let Board { fabric, mem, remapping, .. } = &mut self.board;
+                if let Some(iommu) = remapping.unit(number) {
+                    iommu.on_event(&mut fabric.env(), mem, token);
+                }
+            }
+            Slot::Kbc | Slot::Cpu(_) | Slot::Ioapic | Slot::Pic | Slot::DebugPort | Slot::Pci => {}
         }
     }
 

@@ -5,6 +5,7 @@ use emu_core::trace::{Ring, TraceEvent, TraceRecord};
 use emu_core::{DeliveryMode, Msi};
 use emu_devices::e1000;
 use emu_devices::ioapic::spec as rte;
+use emu_iommu::Irte;
 use emu_iommu::spec::{irte, scalable, table};
 
 /// What a record's raw numbers mean, a line each; empty for records that say it all.
@@ -116,31 +117,51 @@ fn first_stage_entry(level: u8, entry: u64) -> String {
     format!("{set}{}, {what} at {pointer:#x}", if large { " PS" } else { "" })
 }
 
-/// An interrupt remap table entry (VT-d specification, 9.10).
+/// An interrupt remap table entry (VT-d specification, 9.10, 9.11).
 #[must_use]
 pub fn interrupt_entry(entry: [u64; 2]) -> String {
     let [low, high] = entry;
     if low & irte::P == 0 {
         return "not present".to_owned();
     }
+    if low & irte::IM != 0 {
+        return posted_entry(entry);
+    }
     let mode = delivery(low >> irte::DLM_SHIFT);
     let trigger = if low & irte::TM != 0 { "level" } else { "edge" };
     let how = if low & irte::DM != 0 { "logical" } else { "physical" };
     let hint = if low & irte::RH != 0 { ", redirection hint" } else { "" };
+    format!(
+        "present, vector {:#x}, {mode}, {trigger}, to {how} {:#x}{hint}, {}",
+        low >> irte::VECTOR_SHIFT & 0xff,
+        low >> irte::DST_SHIFT,
+        source_check(high),
+    )
+}
+
+/// Of the posted format.
+fn posted_entry(entry: [u64; 2]) -> String {
+    let irte = Irte(entry);
+    let urgent = if irte.is_urgent() { ", urgent" } else { "" };
+    format!(
+        "present, posts vector {:#x} to the descriptor at {}{urgent}, {}",
+        irte.posted_vector(),
+        irte.descriptor(),
+        source_check(entry[1]),
+    )
+}
+
+/// Who may use an interrupt entry, by its high half.
+fn source_check(high: u64) -> String {
     let sid = high & irte::SID;
-    let source = match high >> irte::SVT_SHIFT & 3 {
+    match high >> irte::SVT_SHIFT & 3 {
         irte::SVT_NONE => "any source".to_owned(),
         irte::SVT_SID => {
             format!("only from {:02x}:{:02x}.{}", sid >> 8, sid >> 3 & 0x1f, sid & 7)
         }
         irte::SVT_BUS => format!("only from buses {:02x} to {:02x}", sid >> 8, sid & 0xff),
         _ => "a reserved check of its source".to_owned(),
-    };
-    format!(
-        "present, vector {:#x}, {mode}, {trigger}, to {how} {:#x}{hint}, {source}",
-        low >> irte::VECTOR_SHIFT & 0xff,
-        low >> irte::DST_SHIFT,
-    )
+    }
 }
 
 fn delivery(bits: u64) -> &'static str {

@@ -67,7 +67,8 @@ pub fn describe(source: Slot, event: &TraceEvent) -> String {
         | TraceEvent::QueueDescriptor { .. }
         | TraceEvent::QueueStatus { .. }
         | TraceEvent::RemapFault { .. }
-        | TraceEvent::IrteLookup { .. } => iommu(event),
+        | TraceEvent::IrteLookup { .. }
+        | TraceEvent::InterruptPosted { .. } => iommu(event),
         TraceEvent::PinLevel { .. }
         | TraceEvent::MsiSent { .. }
         | TraceEvent::IoapicRte { .. }
@@ -242,6 +243,10 @@ fn iommu(event: &TraceEvent) -> String {
         TraceEvent::IrteLookup { bdf, index, hit, entry } => {
             let cache = if hit { "hit" } else { "miss" };
             format!("interrupt entry {index} for {bdf}: cache {cache}, {}", raw_pair(entry))
+        }
+        TraceEvent::InterruptPosted { gpa, vector, notified } => {
+            let told = if notified { "notified" } else { "no notification" };
+            format!("interrupt posted: vector {vector:#x} to the descriptor at {gpa}, {told}")
         }
         _ => String::new(),
     }

@@ -326,6 +326,8 @@ pub enum TraceEvent {
     RemapFault { bdf: Bdf, address: u64, reason: u8, write: bool, recorded: bool },
     /// An interrupt remap table entry answered.
     IrteLookup { bdf: Bdf, index: u32, hit: bool, entry: [u64; 2] },
+    /// An interrupt was posted to the descriptor at `gpa`; `notified` is whether a notification left with it.
+    InterruptPosted { gpa: Gpa, vector: u8, notified: bool },
 
     /// A chip drove one of its pins.
     PinLevel { pin: Pin, high: bool },
@@ -492,7 +494,8 @@ impl TraceEvent {
             | Self::PagingHit { .. }
             | Self::PagingInsert { .. }
             | Self::PagingEvict { .. }
-            | Self::IrteLookup { .. } => TraceKind::Iommu,
+            | Self::IrteLookup { .. }
+            | Self::InterruptPosted { .. } => TraceKind::Iommu,
             Self::Invalidate { .. } | Self::QueueDescriptor { .. } | Self::QueueStatus { .. } => {
                 TraceKind::Inval
             }

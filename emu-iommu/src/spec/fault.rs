@@ -42,6 +42,11 @@ pub const COMPATIBILITY: u8 = 0x25;
 /// The interrupt's source is not the one its entry allows.
 pub const SOURCE: u8 = 0x26;
 
+/// The posted-interrupt descriptor could not be read or written.
+pub const DESCRIPTOR_ACCESS: u8 = 0x27;
+/// Reserved bits in a posted-interrupt descriptor.
+pub const DESCRIPTOR_RESERVED: u8 = 0x28;
+
 /// Scalable mode: RTADDR names no kind of root table.
 pub const BAD_ROOT_POINTER: u8 = 0x30;
 /// A request with PASID while the root table is legacy mode's.
@@ -235,6 +240,8 @@ pub const fn fault_reason_text(reason: u8) -> &'static str {
         IRTE_RESERVED => "reserved bits set in interrupt entry",
         COMPATIBILITY => "compatibility-format interrupt blocked",
         SOURCE => "interrupt source not allowed",
+        DESCRIPTOR_ACCESS => "posted-interrupt descriptor not accessible",
+        DESCRIPTOR_RESERVED => "reserved bits set in posted-interrupt descriptor",
         BAD_ROOT_POINTER => "root table address register names no mode",
         PASID_IN_LEGACY => "request with PASID in legacy mode",
         SM_ROOT_FETCH => "root entry not readable",

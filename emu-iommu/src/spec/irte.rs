@@ -1,4 +1,5 @@
-//! Remappable interrupt requests and interrupt remap table entries: VT-d specification, 5.1.2, 5.1.5, 9.10.
+//! Remappable interrupt requests and interrupt remap table entries: VT-d specification, 5.1.2, 5.1.5, 9.10; those for posted
+//! interrupts are in [`super::posted`].
 
 /// Bytes of an entry.
 pub const IRTE_LEN: u64 = 16;
@@ -30,7 +31,9 @@ pub const DLM_SHIFT: u32 = 5;
 pub const VECTOR_SHIFT: u32 = 16;
 /// Destination 63:32.
 pub const DST_SHIFT: u32 = 32;
-/// Low half: reserved. Bit 15, posted mode, is reserved without CAP.PI; 11:8 are software's.
+/// IM: the entry is of the posted format; reserved without CAP.PI.
+pub const IM: u64 = 1 << 15;
+/// Low half: reserved, with [`IM`], which is another format's; 11:8 are software's.
 pub const RESERVED_LOW: u64 = 0xff00_f000;
 /// Low half: what else is reserved of the destination unless EIME: 8-bit ids are in its bits 15:8.
 pub const RESERVED_DST: u64 = 0xffff_00ff << DST_SHIFT;

@@ -4,6 +4,7 @@
 pub mod descriptor;
 pub mod fault;
 pub mod irte;
+pub mod posted;
 pub mod register;
 pub mod scalable;
 pub mod table;

@@ -104,6 +104,8 @@ pub const CAP_DRAIN: u64 = 3 << 54;
 
 /// CAP.FS1GP: first-stage pages of 1 GiB.
 pub const CAP_FS1GP: u64 = 1 << 56;
+/// CAP.PI: interrupts can be posted.
+pub const CAP_PI: u64 = 1 << 59;
 /// CAP.FS5LP: first-stage tables of 5 levels.
 pub const CAP_FS5LP: u64 = 1 << 60;
 /// CAP.ESIRTPS: SIRTP invalidates the interrupt-entry cache.

@@ -5,8 +5,10 @@ mod scalable;
 
 pub use scalable::{PasidMaker, SCALABLE_ROOT};
 
+use crate::Vtd;
 use emu_core::mem::{PhysMem, Unbacked};
-use emu_core::{Bdf, Gpa, Iova, PAGE_SIZE};
+use emu_core::testing::FakeFabric;
+use emu_core::{Bdf, Gpa, Iova, PAGE_SIZE, Slot, VirtTime};
 
 /// A domain: its id and its paging tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,18 @@ impl Domain {
     #[must_use]
     pub const fn context(&self) -> [u64; 2] {
         [self.table.0 | 1, (self.id as u64) << 8 | (self.levels as u64 - 2)]
+    }
+}
+
+/// Lets the unit finish what it is at, however long that takes.
+pub fn settle(vtd: &mut Vtd, fabric: &mut FakeFabric, mem: &mut PhysMem) {
+    while fabric.events.next_due() != VirtTime::NEVER {
+        let Some(event) = fabric.next_event(fabric.events.next_due()) else { return };
+        if matches!(event.slot, Slot::Iommu(_)) {
+            let before = fabric.tracer.set_cause(event.cause);
+            vtd.on_event(&mut fabric.env(), mem, event.token);
+            fabric.tracer.set_cause(before);
+        }
     }
 }
 

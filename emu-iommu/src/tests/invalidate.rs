@@ -179,6 +179,7 @@ fn half_a_command_register_starts_nothing_until_its_upper_half_is_written() {
     let (mut rig, _) = Rig::with_nic(config, 4);
     let write = |rig: &mut Rig, offset, value| {
         rig.vtd.write(&mut rig.fabric.env(), &mut rig.mem, offset, Width::B4, value).unwrap();
+        settle(&mut rig.vtd, &mut rig.fabric, &mut rig.mem);
         rig.vtd.stats().invalidations
     };
     assert_eq!(write(&mut rig, CCMD, 0x18_0001), 0);

@@ -12,11 +12,12 @@ mod protect;
 mod queue;
 mod register;
 mod scalable;
+mod timing;
 mod translate;
 mod view;
 
 use crate::spec::register::*;
-use crate::testing::{Domain, Rights, VtdTables};
+use crate::testing::{Domain, Rights, VtdTables, settle};
 use crate::{IommuConfig, Vtd};
 use emu_core::device::{DmaFault, Signal};
 use emu_core::mem::PhysMem;
@@ -93,6 +94,12 @@ impl Rig {
     }
 
     fn write(&mut self, offset: u64, value: u64) {
+        self.start(offset, value);
+        settle(&mut self.vtd, &mut self.fabric, &mut self.mem);
+    }
+
+    /// A write, without waiting for what it begins.
+    fn start(&mut self, offset: u64, value: u64) {
         let width = Self::width(offset);
         self.vtd.write(&mut self.fabric.env(), &mut self.mem, offset, width, value).unwrap();
     }

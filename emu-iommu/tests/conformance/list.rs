@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The sections that rules are named by, in the specification's order.
-const SECTIONS: [(&str, &str); 64] = [
+const SECTIONS: [(&str, &str); 69] = [
     ("3.4.1", "Source identifier"),
     ("3.4.2", "Legacy mode address translation"),
     ("3.7", "Second-level translation"),
@@ -16,6 +16,9 @@ const SECTIONS: [(&str, &str); 64] = [
     ("5.1.2.2", "Interrupt requests in remappable format"),
     ("5.1.3", "Interrupt remapping table"),
     ("5.1.4.1", "Interrupt remapping fault conditions"),
+    ("5.2.1", "Interrupt remapping table support for interrupt posting"),
+    ("5.2.2", "Posted interrupt descriptor"),
+    ("5.2.3", "Interrupt posting, hardware operation"),
     ("6.1", "Caching mode"),
     ("6.2.2", "Context cache"),
     ("6.2.4", "IOTLB"),
@@ -38,6 +41,8 @@ const SECTIONS: [(&str, &str); 64] = [
     ("9.8", "Second-level paging entries"),
     ("9.9", "Fault record"),
     ("9.10", "Interrupt remapping table entry, remapped"),
+    ("9.11", "Interrupt remapping table entry, posted"),
+    ("9.12", "Posted interrupt descriptor, format"),
     ("10.2", "Software access to registers"),
     ("10.4.1", "Version"),
     ("10.4.2", "Capability"),

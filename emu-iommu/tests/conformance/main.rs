@@ -24,6 +24,7 @@ mod events;
 mod faults;
 mod interrupts;
 mod list;
+mod posted;
 mod queue;
 mod registers;
 mod requests;

@@ -6,7 +6,7 @@ use emu_core::mem::PhysMem;
 use emu_core::testing::FakeFabric;
 use emu_core::{Bdf, Gpa, Interrupt, IoError, Iova, Msi, Width};
 use emu_iommu::spec::register::*;
-use emu_iommu::testing::{Domain, Rights, VtdTables};
+use emu_iommu::testing::{Domain, Rights, VtdTables, settle};
 use emu_iommu::{IommuConfig, Vtd};
 
 /// The device whose requests are looked at.
@@ -116,7 +116,15 @@ impl Unit {
         self.vtd.read(&mut self.fabric.env(), &mut self.mem, offset, width)
     }
 
+    /// Writes, and lets the unit finish what that begins.
     pub(crate) fn try_write(&mut self, offset: u64, width: Width, value: u64) -> Result<(), IoError> {
+        self.start(offset, width, value)?;
+        settle(&mut self.vtd, &mut self.fabric, &mut self.mem);
+        Ok(())
+    }
+
+    /// Writes, and does not wait.
+    pub(crate) fn start(&mut self, offset: u64, width: Width, value: u64) -> Result<(), IoError> {
         self.vtd.write(&mut self.fabric.env(), &mut self.mem, offset, width, value)
     }
 

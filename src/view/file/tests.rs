@@ -47,6 +47,7 @@ fn events() -> Vec<TraceEvent> {
         TraceEvent::PagingInsert { domain: 1, iova: Iova(0x20_0000), level: 1, table: Gpa(0x4000), way: 3 },
         TraceEvent::PagingEvict { domain: 1, iova: Iova(0), level: 3, way: 0 },
         TraceEvent::IrteEvict { index: 9, way: 1 },
+        TraceEvent::InterruptPosted { gpa: Gpa(0x7000), vector: 0x41, notified: true },
         TraceEvent::PinLevel { pin: Pin(0), high: true },
         TraceEvent::LapicAccept { interrupt },
         TraceEvent::CpuException {
