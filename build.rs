@@ -21,22 +21,35 @@ struct Program {
     source: &'static str,
     /// Its own linker script, if the linker's usual layout will not do.
     script: Option<&'static str>,
+    /// What of its symbols is left out: the demo's functions have names, of which nothing is loaded.
+    strip: &'static str,
 }
 
 const PROGRAMS: [Program; 2] = [
-    Program { name: "demo.elf", folder: "guests/demo", source: "main.rs", script: Some("link.ld") },
-    Program { name: "debian-echo", folder: "guests/debian", source: "echo.rs", script: None },
+    Program {
+        name: "demo.elf",
+        folder: "guests/demo",
+        source: "main.rs",
+        script: Some("link.ld"),
+        strip: "strip=debuginfo",
+    },
+    Program {
+        name: "debian-echo",
+        folder: "guests/debian",
+        source: "echo.rs",
+        script: None,
+        strip: "strip=symbols",
+    },
 ];
 
 /// Code generation. The guest's own code could have a red zone, since its interrupts have stacks of their own
 /// (as `core`, compiled with one, needs); without one it depends on that in one place less.
-const CODEGEN: [&str; 8] = [
+const CODEGEN: [&str; 7] = [
     "panic=abort",
     "relocation-model=static",
     "relro-level=off",
     "opt-level=2",
     "codegen-units=1",
-    "strip=symbols",
     "debuginfo=0",
     "no-redzone=yes",
 ];
@@ -128,7 +141,7 @@ fn compile(root: &Path, program: &Program, output: &Path) -> Command {
         "--target",
         TARGET,
     ]);
-    for option in CODEGEN {
+    for option in CODEGEN.into_iter().chain([program.strip]) {
         rustc.args(["-C", option]);
     }
     for option in LINK {

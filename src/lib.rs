@@ -12,6 +12,7 @@ pub mod machine;
 pub mod position;
 pub mod record;
 pub mod regress;
+pub mod sanitize;
 pub mod scenario;
 pub mod units;
 pub mod view;

@@ -38,7 +38,10 @@ pub use spec::fault::{fault_reason_text, is_interrupt_reason};
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
 pub use translate::{ContextEntry, DmaRequest, IotlbEntry, PasidCacheEntry, PasidPrefix, Translated};
-pub use view::{Range, RegisterView, WalkLine};
+pub use view::{
+    DEBUGFS_FILES, DeviceView, Range, RegisterView, TableEntry, TruePage, Truth, WalkLine, linux_fault_line,
+    linux_reason,
+};
 pub use walk::{Context, PasidEntry, Rights, Space};
 
 use emu_core::Slot;

@@ -27,6 +27,11 @@ pub struct PagingEntry {
     pub rights: Rights,
 }
 
+/// The levels that may have a cache.
+pub(crate) fn paging_levels() -> impl Iterator<Item = u8> {
+    1..=4
+}
+
 /// How many address bits lie below an entry of `level`.
 const fn shift(level: u8) -> u32 {
     12 + 9 * level as u32

@@ -4,15 +4,19 @@
 use super::journey::Run;
 use super::{FAILED, OK, print};
 use crate::error::Error;
+use crate::machine::{Goal, Machine, snapshot};
+use crate::scenario::Scenario;
 use crate::view::{Journey, Subject, bits, frame, tell, text};
 use clap::{Args, Subcommand};
 use emu_core::trace::{Logged, RecordId, TraceKind, TraceRecord};
 use emu_devices::{e1000, ioapic, lapic};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
 const EXAMPLES: &str = "Examples:
   glassbox explain reg e1000.RCTL 0x8002
-  glassbox explain fault 0x22
+  glassbox explain fault demo-wrong-map
   glassbox explain record demo.trace 1535";
 
 /// Arguments of `explain`.
@@ -33,11 +37,11 @@ enum What {
         #[arg(value_parser = super::trace::number)]
         value: Option<u64>,
     },
-    /// A VT-d fault reason; all of them without a number
+    /// A VT-d fault reason, or every fault of a scenario's run: the walk, who wrote what refused, and what would mend it
     Fault {
-        /// The reason
-        #[arg(value_parser = super::trace::number)]
-        reason: Option<u64>,
+        /// The reason's number, or a scenario or snapshot; all reasons without
+        #[arg(value_name = "REASON|SCENARIO|SNAPSHOT")]
+        what: Option<String>,
     },
     /// A kind of records; all of them without a name
     Kind {
@@ -72,7 +76,11 @@ macro_rules! row {
 pub(super) fn explain(args: &ExplainArgs) -> Result<u8, Error> {
     let told = match &args.what {
         What::Reg { name, value } => register(name, *value),
-        What::Fault { reason } => fault(*reason),
+        What::Fault { what: None } => fault(None),
+        What::Fault { what: Some(what) } => match super::trace::number(what) {
+            Ok(reason) => fault(Some(reason)),
+            Err(_) => faults(what)?,
+        },
         What::Kind { name } => kind(name.as_deref()),
         What::Packet { run, number } => packet(&Run::load(run)?.log, *number),
         What::Record { run, number } => record(&Run::load(run)?.log, RecordId(*number)),
@@ -182,6 +190,40 @@ fn fault(reason: Option<u64>) -> Result<String, String> {
             Ok(out)
         }
     }
+}
+
+/// Runs a scenario, or goes on from a snapshot, and explains every fault. A run that had one is run once more, now that it is known
+/// which memory will be tables: so it is seen who wrote them before the unit was told.
+fn faults(run: &str) -> Result<Result<String, String>, Error> {
+    let mut pages = BTreeSet::new();
+    let mut told = String::new();
+    for _ in 0..2 {
+        let mut machine = machine(run)?;
+        if !machine.sanitize_iommu_knowing(pages) {
+            return Ok(Err(format!("{run} has no VT-d unit")));
+        }
+        machine.run(&Goal::default());
+        let Some(sanitizer) = machine.finish_sanitizer() else { break };
+        if sanitizer.faults().is_empty() {
+            return Ok(Err(format!("{run} ended without a fault")));
+        }
+        let symbols = machine.symbols();
+        let faults: Vec<String> = sanitizer.faults().iter().map(|fault| fault.to_text(&symbols)).collect();
+        told = faults.join("\n");
+        pages = sanitizer.table_pages();
+    }
+    Ok(Ok(told))
+}
+
+/// A scenario's machine, or a snapshot's.
+fn machine(run: &str) -> Result<Machine, Error> {
+    let path = Path::new(run);
+    if path.exists() && path.extension().is_none_or(|extension| extension != "ron") {
+        return snapshot::load(path);
+    }
+    let mut scenario = Scenario::load(run)?;
+    scenario.prepare(super::guest::tell)?;
+    Machine::new(scenario)
 }
 
 fn kind(name: Option<&str>) -> Result<String, String> {

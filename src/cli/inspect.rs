@@ -8,6 +8,7 @@ use crate::scenario::Scenario;
 use crate::view::symbols::Symbols;
 use clap::{Args, Subcommand};
 use emu_core::{Bdf, Gpa, Iova};
+use emu_iommu::DEBUGFS_FILES;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,7 +16,8 @@ use std::str::FromStr;
 const EXAMPLES: &str = "Examples:
   glassbox run demo --snapshot-at packet=3=third.snap && glassbox inspect third.snap iommu
   glassbox inspect demo --at packet=3 walk --bdf 00:02.0 --iova 0xfffff000
-  glassbox inspect debian --at 'serial=glassbox: ready' cpu --json";
+  glassbox inspect a.snap iommu --diff b.snap
+  glassbox inspect debian --at 'serial=glassbox: ready' iommu --format debugfs";
 
 /// Arguments of `inspect`.
 #[derive(Args)]
@@ -51,8 +53,15 @@ enum What {
     Pci,
     /// The network card: registers and rings
     E1000,
-    /// The VT-d unit: registers, what its caches hold, what is mapped
-    Iommu,
+    /// The VT-d unit: registers, domains and devices, mappings, caches, queue, faults, interrupt entries
+    Iommu {
+        /// As Linux 6.1's files in /sys/kernel/debug/iommu/intel: debugfs, or debugfs:FILE for one of them
+        #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+        format: Option<DebugFs>,
+        /// What is different in another snapshot
+        #[arg(long, value_name = "SNAPSHOT", conflicts_with = "format")]
+        diff: Option<PathBuf>,
+    },
     /// The 8259 pair
     Pic,
     /// The 8254 timer
@@ -85,6 +94,19 @@ enum What {
         #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
         iova: u64,
     },
+}
+
+/// `--format`: all of the kernel's files, or one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct DebugFs(Option<&'static str>);
+
+fn parse_format(text: &str) -> Result<DebugFs, String> {
+    let file = |name: &str| DEBUGFS_FILES.into_iter().find(|known| *known == name);
+    match text.split_once(':') {
+        None if text == "debugfs" => Ok(DebugFs(None)),
+        Some(("debugfs", name)) if file(name).is_some() => Ok(DebugFs(file(name))),
+        _ => Err(format!("use debugfs, or debugfs:FILE with one of {}", DEBUGFS_FILES.join(", "))),
+    }
 }
 
 fn parse_bdf(text: &str) -> Result<Bdf, String> {
@@ -142,7 +164,7 @@ fn symbols(args: &InspectArgs, machine: &Machine) -> Result<Symbols, Error> {
 /// Prints what was asked for.
 pub(super) fn inspect(args: &InspectArgs) -> Result<u8, Error> {
     let Some(machine) = machine(args)? else { return Ok(FAILED) };
-    let view = match args.what {
+    let view = match &args.what {
         What::Cpu => machine.show_cpu_with(&symbols(args, &machine)?),
         What::Screen => {
             let screen = machine.show_screen();
@@ -157,7 +179,15 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, Error> {
         What::Ioapic => machine.show_ioapic(),
         What::Pci => machine.show_pci(),
         What::E1000 => machine.show_e1000(),
-        What::Iommu => machine.show_iommu(),
+        What::Iommu { format: Some(DebugFs(file)), .. } => {
+            print(&machine.show_debugfs(*file))?;
+            return Ok(OK);
+        }
+        What::Iommu { diff: Some(other), .. } => {
+            let other = snapshot::load(other)?;
+            machine.show_iommu().diff(&other.show_iommu())
+        }
+        What::Iommu { format: None, diff: None } => machine.show_iommu(),
         What::Pic => machine.show_pic(),
         What::Pit => machine.show_pit(),
         What::Rtc => machine.show_rtc(),
@@ -165,8 +195,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, Error> {
         What::Acpi => machine.show_acpi(),
         What::Kbc => machine.show_kbc(),
         What::Events => machine.show_events(),
-        What::Memory { from, len } => machine.show_memory(Gpa(from), len.min(MEMORY_MAX)),
-        What::Walk { bdf, iova } => machine.show_walk(bdf, Iova(iova)),
+        What::Memory { from, len } => machine.show_memory(Gpa(*from), (*len).min(MEMORY_MAX)),
+        What::Walk { bdf, iova } => machine.show_walk(*bdf, Iova(*iova)),
     };
     print(&if args.json { format!("{:#}\n", view.to_json()) } else { view.to_string() })?;
     Ok(OK)
@@ -186,5 +216,7 @@ mod tests {
         assert_eq!(parse_address("0xfffff000"), Ok(0xffff_f000));
         assert_eq!(parse_address("4096"), Ok(4096));
         assert!(parse_address("0x").is_err());
+        assert_eq!(parse_format("debugfs:iommu_regset"), Ok(DebugFs(Some("iommu_regset"))));
+        assert!(parse_format("debugfs:passwd").is_err());
     }
 }

@@ -6,6 +6,7 @@ use super::{CRASHED, FAILED, INTERRUPTED, LIMIT, OK, print};
 use crate::error::Error;
 use crate::machine::{Goal, Machine, Stop, Summary, snapshot};
 use crate::position::Position;
+use crate::sanitize::Sanitized;
 use crate::scenario::Scenario;
 use crate::view::file::Meta;
 use crate::view::{FileSink, Format, Journey, Subject};
@@ -72,6 +73,9 @@ pub(super) struct Output {
     /// Give up after that many instructions
     #[arg(long, value_name = "N")]
     max_insns: Option<u64>,
+    /// Watch for what hardware punishes only sometimes, and explain faults: iommu
+    #[arg(long, value_name = "WHAT", value_enum)]
+    sanitize: Option<Sanitize>,
     /// How to sum up
     #[arg(long, value_name = "FORM", value_enum, default_value_t)]
     summary: SummaryForm,
@@ -87,6 +91,13 @@ impl Output {
             ..Self::default()
         }
     }
+}
+
+/// `--sanitize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sanitize {
+    /// How the guest treats its VT-d unit
+    Iommu,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -202,6 +213,10 @@ impl Session {
         if let Some(path) = &output.capture_wire {
             machine.log_wire_to(create(path)?).map_err(Error::file(path))?;
         }
+        if output.sanitize == Some(Sanitize::Iommu) && !machine.sanitize_iommu() {
+            let reason = "there is no unit that --sanitize iommu could watch".to_owned();
+            return Err(Error::Config { part: "iommu", reason });
+        }
         let mut trace = None;
         if let Some(path) = &output.trace {
             let mask = output.trace_kinds.map_or(TraceMask::ALL, |kinds| kinds.0);
@@ -250,8 +265,18 @@ impl Session {
         }
         progress.clear();
         self.finish()?;
-        let summary = self.machine.summary(&stop, started_at, begun.elapsed());
-        self.report(&stop, &summary)
+        let mut summary = self.machine.summary(&stop, started_at, begun.elapsed());
+        let sanitized = self.machine.finish_sanitizer().map(|sanitizer| {
+            let told = Sanitized::new(&sanitizer, &self.machine.symbols());
+            summary.sanitizer = Some(told.json.clone());
+            told
+        });
+        let code = self.report(&stop, &summary)?;
+        let Some(told) = sanitized else { return Ok(code) };
+        if self.output.summary == SummaryForm::Text {
+            print(&format!("\n{}", told.text))?;
+        }
+        Ok(if told.errors > 0 && code == OK { FAILED } else { code })
     }
 
     /// Whether a snapshot is still to be taken on the way.

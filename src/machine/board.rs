@@ -3,6 +3,8 @@
 
 use super::layout;
 use super::remapping::Remapping;
+use super::watch::{self, moment};
+use crate::sanitize::{Sanitizer, Use};
 use crate::scenario::BusTiming;
 use emu_core::cpu::Stamp;
 use emu_core::device::{DmaFault, DmaPort, Env, Signal, SignalQueue};
@@ -50,6 +52,8 @@ pub(super) struct Board {
     pub(super) pic: Pic,
     pub(super) timing: BusTiming,
     pub(super) traffic: Traffic,
+    /// Who watches the unit, if anybody; no part of the machine's state.
+    pub(super) sanitizer: Option<Box<Sanitizer>>,
 }
 
 /// What devices have moved.
@@ -70,6 +74,7 @@ pub(super) struct Port<'a> {
     pub(super) remapping: &'a mut Remapping,
     pub(super) timing: &'a BusTiming,
     pub(super) traffic: &'a mut Traffic,
+    pub(super) sanitizer: Option<&'a mut Sanitizer>,
 }
 
 /// A piece of a transfer within one page.
@@ -90,10 +95,23 @@ impl Port<'_> {
         write: bool,
     ) -> Result<Piece, DmaFault> {
         let room = (emu_core::PAGE_SIZE - iova.page_offset()) as usize;
-        let Some(iommu) = self.remapping.unit_for(bdf) else {
+        let number = self.remapping.number_for(bdf);
+        let Some(iommu) = number.and_then(|number| self.remapping.unit(number)) else {
             return Ok(Piece { gpa: emu_core::Gpa(iova.0), len: len.min(room), latency: VirtDuration::ZERO });
         };
-        let found = iommu.translate(env, self.mem, bdf, iova, write)?;
+        let found = iommu.translate(env, self.mem, bdf, iova, write);
+        if let Some(sanitizer) = self.sanitizer.as_mut().filter(|sanitizer| number == Some(sanitizer.unit()))
+        {
+            let answer = found.ok().map(|found| found.gpa);
+            watch::translated(
+                sanitizer,
+                env,
+                iommu,
+                self.mem,
+                Use { bdf, iova, write, answer, at: moment(env) },
+            );
+        }
+        let found = found?;
         let room = usize::try_from(found.page_len_left).unwrap_or(usize::MAX).min(room);
         Ok(Piece { gpa: found.gpa, len: len.min(room), latency: found.latency })
     }
@@ -189,6 +207,9 @@ impl DmaPort for Port<'_> {
             self.mem
                 .write(piece.gpa, part)
                 .map_err(|_| refused(env, slot, bdf, at, piece.len, true, DmaFault::NoMemory))?;
+            if let Some(sanitizer) = &mut self.sanitizer {
+                watch::written(sanitizer, env, self.mem, bdf);
+            }
             let moved = TraceEvent::DmaWrite { bdf, iova: at, gpa: piece.gpa, len: piece.len as u32 };
             env.trace_with(slot, moved, beginning(part));
             took = took.plus(piece.latency);

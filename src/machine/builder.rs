@@ -95,6 +95,7 @@ impl Machine {
             pic: Pic::new(),
             timing: scenario.timing.clone(),
             traffic: Default::default(),
+            sanitizer: None,
         };
         let mut cable = Cable::new(far_end(&scenario)?);
         cable.questions = scenario.expect.answers_for.map(Questions::to);

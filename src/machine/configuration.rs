@@ -17,8 +17,9 @@ impl Platform {
         call: impl FnOnce(Option<&mut dyn PciFunction>, &mut DeviceCtx<'_>) -> R,
     ) -> R {
         let Self { devices, board, .. } = self;
-        let Board { fabric, mem, remapping, timing, traffic, .. } = board;
-        let mut port = Port { mem, remapping, timing, traffic };
+        let Board { fabric, mem, remapping, timing, traffic, sanitizer, .. } = board;
+        let sanitizer = sanitizer.as_deref_mut();
+        let mut port = Port { mem, remapping, timing, traffic, sanitizer };
         let (slot, function): (Slot, Option<&mut dyn PciFunction>) = match bdf {
             layout::NIC => (Slot::Nic(0), Some(&mut devices.nic)),
             layout::HOST_BRIDGE => (Slot::Pci, Some(&mut devices.host_bridge)),

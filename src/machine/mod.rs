@@ -24,6 +24,7 @@ mod routing;
 mod run;
 pub mod snapshot;
 mod summary;
+mod watch;
 
 pub use checkpoint::{Checkpoint, RewindError};
 pub use digest::Digest;

@@ -132,6 +132,8 @@ impl Machine {
             mem: _,
             // The scenario's.
             timing: _,
+            // An observer.
+            sanitizer: _,
         } = board;
         // Time is the processor's, between instructions.
         let Fabric { events, signals, tracer, now: _ } = fabric;

@@ -45,8 +45,9 @@ impl Platform {
         call: impl FnOnce(&mut E1000, &mut DeviceCtx<'_>, &mut Cable) -> R,
     ) -> R {
         let Self { devices, board, cable, .. } = self;
-        let Board { fabric, mem, remapping, timing, traffic, .. } = board;
-        let mut port = Port { mem, remapping, timing, traffic };
+        let Board { fabric, mem, remapping, timing, traffic, sanitizer, .. } = board;
+        let sanitizer = sanitizer.as_deref_mut();
+        let mut port = Port { mem, remapping, timing, traffic, sanitizer };
         let bus_master = devices.nic.bus_master();
         let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
         let result = call(&mut devices.nic, &mut ctx, cable);
@@ -147,6 +148,7 @@ impl Platform {
     /// After a chip was called: its signals take effect, its output is collected, the cable is looked at.
     pub(super) fn drain(&mut self) {
         self.route_signals();
+        self.tell_sanitizer();
         self.schedule_arrival();
         let serial = self.devices.uart.take_output();
         if !serial.is_empty() {
@@ -317,6 +319,10 @@ impl CpuBus for Platform {
         let tracer = &mut self.board.fabric.tracer;
         tracer.emit(Slot::Cpu(0), TraceEvent::CpuIret { rip });
         tracer.leave_handler();
+    }
+
+    fn watched_write(&mut self, at: Stamp, rip: u64) {
+        self.processor_wrote(at, rip);
     }
 
     fn wants_stop(&self) -> bool {

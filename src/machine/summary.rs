@@ -65,6 +65,9 @@ pub struct Summary {
     pub exit: String,
     /// Hash of everything that the guest could notice.
     pub state_hash: String,
+    /// What the sanitizer found, if one watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sanitizer: Option<serde_json::Value>,
 }
 
 impl Machine {
@@ -108,6 +111,7 @@ impl Machine {
             interrupts: self.platform.interrupts,
             exit: stop.name(),
             state_hash: self.state_hash(),
+            sanitizer: None,
         }
     }
 

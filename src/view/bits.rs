@@ -6,7 +6,7 @@ use emu_core::{DeliveryMode, Msi};
 use emu_devices::e1000;
 use emu_devices::ioapic::spec as rte;
 use emu_iommu::Irte;
-use emu_iommu::spec::{irte, scalable, table};
+use emu_iommu::spec::{descriptor as queue, irte, scalable, table};
 
 /// What a record's raw numbers mean, a line each; empty for records that say it all.
 #[must_use]
@@ -17,6 +17,10 @@ pub fn of(record: &TraceRecord) -> Vec<String> {
         }
         TraceEvent::WalkStep { level, entry, .. } => vec![walk_entry(level, entry)],
         TraceEvent::IrteLookup { entry, .. } => vec![interrupt_entry(entry)],
+        TraceEvent::QueueDescriptor { raw, .. } => vec![queue_descriptor(raw)],
+        TraceEvent::RemapFault { bdf, address, reason, write, .. } => {
+            vec![emu_iommu::linux_fault_line(bdf, None, address, write, reason)]
+        }
         TraceEvent::IoapicRte { rte, .. } => vec![redirection(rte)],
         TraceEvent::MsiSent { address, data, .. } => vec![message(Msi { address, data })],
         _ => Vec::new(),
@@ -177,6 +181,55 @@ fn delivery(bits: u64) -> &'static str {
     }
 }
 
+/// A descriptor of the invalidation queue (VT-d specification, 6.5.2).
+#[must_use]
+pub fn queue_descriptor(raw: [u64; 2]) -> String {
+    let [low, high] = raw;
+    let domain = low >> queue::DOMAIN_SHIFT & 0xffff;
+    let pasid = low >> queue::PASID_SHIFT & u64::from(scalable::PASID);
+    let granularity = low >> queue::G_SHIFT & 3;
+    let pages = || {
+        let (address, mask) = (high & queue::ADDRESS, high & queue::AM);
+        let hint = if high & queue::IH != 0 { ", leaves only" } else { "" };
+        format!("{} pages at {address:#x}{hint}", 1u64 << mask.min(52))
+    };
+    match low & queue::TYPE {
+        queue::CONTEXT => match granularity {
+            queue::G_GLOBAL => "context cache, all".to_owned(),
+            queue::G_DOMAIN => format!("context cache, domain {domain}"),
+            _ => {
+                let source = emu_core::Bdf((low >> queue::SOURCE_SHIFT) as u16);
+                format!("context cache, {source} in domain {domain}")
+            }
+        },
+        queue::IOTLB => match granularity {
+            queue::G_GLOBAL => "IOTLB, all".to_owned(),
+            queue::G_DOMAIN => format!("IOTLB, domain {domain}"),
+            _ => format!("IOTLB, domain {domain}, {}", pages()),
+        },
+        queue::INTERRUPT if low & queue::IEC_SELECTIVE == 0 => "interrupt entry cache, all".to_owned(),
+        queue::INTERRUPT => {
+            let (index, mask) = (low >> queue::IEC_INDEX_SHIFT & 0xffff, low >> queue::IEC_MASK_SHIFT & 0x1f);
+            format!("interrupt entry cache, {} from {index} on", 1u64 << mask)
+        }
+        queue::PASID_IOTLB if granularity == queue::PI_PAGES => {
+            format!("IOTLB, domain {domain}, PASID {pasid}, {}", pages())
+        }
+        queue::PASID_IOTLB => format!("IOTLB, domain {domain}, PASID {pasid}"),
+        queue::PASID_CACHE => match granularity {
+            queue::PC_GLOBAL => "PASID cache, all".to_owned(),
+            queue::PC_DOMAIN => format!("PASID cache, domain {domain}"),
+            _ => format!("PASID cache, domain {domain}, PASID {pasid}"),
+        },
+        queue::WAIT if low & queue::WAIT_SW != 0 => {
+            let (data, at) = (low >> queue::WAIT_DATA_SHIFT, high & queue::WAIT_ADDRESS);
+            format!("wait, then write {data:#x} to {at:#x}")
+        }
+        queue::WAIT => "wait".to_owned(),
+        other => format!("type {other:#x}"),
+    }
+}
+
 /// An I/O APIC redirection entry (82093AA, 3.2.4; remappable: VT-d specification, 5.1.5.1).
 #[must_use]
 pub fn redirection(entry: u64) -> String {
@@ -253,6 +306,11 @@ mod tests {
             walk_entry(5, [0x9001, 0x102]),
             "present, domain 1, translated, 48 bits, 4 levels, tables at 0x9000"
         );
+        assert_eq!(queue_descriptor([0x3_00e2, 0]), "IOTLB, domain 3");
+        assert_eq!(queue_descriptor([0x3_00f2, 0xffff_e001]), "IOTLB, domain 3, 2 pages at 0xffffe000");
+        assert_eq!(queue_descriptor([0x8_0003_0031, 0]), "context cache, 00:01.0 in domain 3");
+        assert_eq!(queue_descriptor([0x2_0000_0025, 0x1000]), "wait, then write 0x2 to 0x1000");
+        assert_eq!(queue_descriptor([0x10_0000_0014, 0]), "interrupt entry cache, 1 from 16 on");
         assert_eq!(message(Msi { address: 0xfee0_00b8, data: 1 }), "remappable: handle 5 plus subhandle 1");
         assert_eq!(
             message(Msi { address: 0xfee0_1000, data: 0x31 }),

@@ -39,6 +39,41 @@ impl View {
         view
     }
 
+    /// What is different in another view of the same kind: rows that only this has are marked `-`, those that only the other has
+    /// `+`. Sections without a difference are left out.
+    #[must_use]
+    pub fn diff(&self, other: &Self) -> Self {
+        let mut view = Self::default();
+        let titles: Vec<&String> = self.sections.iter().map(|section| &section.title).collect();
+        let new = other.sections.iter().filter(|section| !titles.contains(&&section.title));
+        for section in self.sections.iter().chain(new) {
+            let rows_of = |view: &Self| -> Vec<Vec<String>> {
+                let found = view.sections.iter().find(|known| known.title == section.title);
+                found.map(|found| found.rows.clone()).unwrap_or_default()
+            };
+            let (ours, theirs) = (rows_of(self), rows_of(other));
+            let only = |mark: &str, rows: &[Vec<String>], others: &[Vec<String>]| -> Vec<Vec<String>> {
+                let marked = |row: &Vec<String>| {
+                    let mut row = row.clone();
+                    if let Some(first) = row.first_mut() {
+                        first.insert_str(0, mark);
+                    }
+                    row
+                };
+                rows.iter().filter(|row| !others.contains(row)).map(marked).collect()
+            };
+            let mut rows = only("- ", &ours, &theirs);
+            rows.extend(only("+ ", &theirs, &ours));
+            if !rows.is_empty() {
+                view.sections.push(Section { title: section.title.clone(), columns: section.columns, rows });
+            }
+        }
+        if view.sections.is_empty() {
+            view.section("no difference", FACTS);
+        }
+        view
+    }
+
     /// An array of sections: `title`, and `rows` as objects by column.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -98,6 +133,18 @@ impl fmt::Display for View {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_has_the_rows_of_each_side() {
+        let view = |domain: &str| {
+            let mut view = View::default();
+            view.section("same", FACTS).fact("mode", 3);
+            view.section("cache", FACTS).fact("way 0", 1).fact("domain", domain);
+            view
+        };
+        assert_eq!(view("1").diff(&view("2")).to_string(), "cache\n  - domain  1\n  + domain  2\n");
+        assert_eq!(view("1").diff(&view("1")).to_string(), "no difference\n");
+    }
 
     #[test]
     fn columns_line_up_and_json_has_their_names() {

@@ -85,6 +85,9 @@ pub trait CpuBus {
     /// The processor returns from the innermost handler.
     fn leave_interrupt(&mut self, at: Stamp, rip: u64);
 
+    /// The instruction at `rip` has just written to a watched page: [`PhysMem::take_watched_writes`] has what.
+    fn watched_write(&mut self, _at: Stamp, _rip: u64) {}
+
     /// Whether the run should come back at this instruction boundary for a reason that only the world knows. Asked at
     /// every return to the run loop.
     fn wants_stop(&self) -> bool {

@@ -50,11 +50,13 @@ mod flag {
     pub(super) const DIRTY: u8 = 1;
     /// Holds instructions that are in the decode cache.
     pub(super) const CODE: u8 = 2;
+    /// Somebody outside of the machine wants to hear of every write.
+    pub(super) const WATCHED: u8 = 4;
 }
 
-/// A write that touched a page with decoded code, to be seen by the decode cache before the next instruction.
+/// A write that somebody is to see: the decode cache before the next instruction, or who watches a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CodeWrite {
+pub struct SeenWrite {
     /// The first byte written.
     pub gpa: Gpa,
     /// How many bytes, all within one page.
@@ -72,7 +74,10 @@ pub struct PhysMem {
     high_end: u64,
     rom: Option<HostRam>,
     rom_base: u64,
-    code_writes: Vec<CodeWrite>,
+    code_writes: Vec<SeenWrite>,
+    watched_writes: Vec<SeenWrite>,
+    /// A page is watched to which processors may have write translations.
+    newly_watched: bool,
 }
 
 /// Where an address lies.
@@ -102,6 +107,8 @@ impl PhysMem {
             rom: None,
             rom_base: ROM_END,
             code_writes: Vec::new(),
+            watched_writes: Vec::new(),
+            newly_watched: false,
         })
     }
 
@@ -186,8 +193,13 @@ impl PhysMem {
             let here = (len - done).min(PAGE_SIZE - (offset + done) % PAGE_SIZE);
             let page = (offset + done) / PAGE_SIZE;
             self.note_dirty(page);
-            if self.flags[page as usize] & flag::CODE != 0 {
-                self.code_writes.push(CodeWrite { gpa: gpa.plus(done), len: here });
+            let write = SeenWrite { gpa: gpa.plus(done), len: here };
+            let flags = self.flags[page as usize];
+            if flags & flag::CODE != 0 {
+                self.code_writes.push(write);
+            }
+            if flags & flag::WATCHED != 0 {
+                self.watched_writes.push(write);
             }
             done += here;
         }
@@ -256,19 +268,60 @@ impl PhysMem {
                 return Ok(());
             };
             let gpa = page.page_base().plus(first as u64);
-            self.code_writes.push(CodeWrite { gpa, len: (last - first + 1) as u64 });
+            self.code_writes.push(SeenWrite { gpa, len: (last - first + 1) as u64 });
         }
         self.ram.write(offset, bytes);
         Ok(())
     }
 
+    fn flags_of(&self, page: Gpa) -> u8 {
+        match self.place(page.0) {
+            Place::Ram(offset, _) => self.flags[(offset / PAGE_SIZE) as usize],
+            Place::Rom(..) | Place::None => 0,
+        }
+    }
+
+    /// Whether stores to the page are to come through [`Self::write`], each of them.
+    #[must_use]
+    pub fn is_seen(&self, page: Gpa) -> bool {
+        self.flags_of(page) & (flag::CODE | flag::WATCHED) != 0
+    }
+
+    /// Says whether writes to the page are to be told of. That is no part of the machine: what runs in it can't notice.
+    pub fn watch(&mut self, page: Gpa, watched: bool) {
+        if let Place::Ram(offset, _) = self.place(page.0) {
+            let flags = &mut self.flags[(offset / PAGE_SIZE) as usize];
+            self.newly_watched |= watched && *flags & flag::WATCHED == 0;
+            *flags = if watched { *flags | flag::WATCHED } else { *flags & !flag::WATCHED };
+        }
+    }
+
+    /// Whether writes to watched pages wait to be told of.
+    #[must_use]
+    pub fn has_watched_writes(&self) -> bool {
+        !self.watched_writes.is_empty()
+    }
+
+    /// Takes the writes to watched pages since the last call.
+    pub fn take_watched_writes(&mut self) -> Vec<SeenWrite> {
+        std::mem::take(&mut self.watched_writes)
+    }
+
+    /// Whether pages are watched to which processors may still have write translations.
+    #[must_use]
+    pub fn has_newly_watched(&self) -> bool {
+        self.newly_watched
+    }
+
+    /// Processors have dropped their write translations.
+    pub fn take_newly_watched(&mut self) -> bool {
+        std::mem::take(&mut self.newly_watched)
+    }
+
     /// Whether the page holds decoded code.
     #[must_use]
     pub fn is_code(&self, page: Gpa) -> bool {
-        match self.place(page.0) {
-            Place::Ram(offset, _) => self.flags[(offset / PAGE_SIZE) as usize] & flag::CODE != 0,
-            Place::Rom(..) | Place::None => false,
-        }
+        self.flags_of(page) & flag::CODE != 0
     }
 
     /// Says whether the page holds decoded code.
@@ -286,7 +339,7 @@ impl PhysMem {
     }
 
     /// Takes the writes to decoded code since the last call.
-    pub fn take_code_writes(&mut self) -> Vec<CodeWrite> {
+    pub fn take_code_writes(&mut self) -> Vec<SeenWrite> {
         std::mem::take(&mut self.code_writes)
     }
 

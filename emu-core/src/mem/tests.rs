@@ -41,7 +41,7 @@ fn writes_to_code_pages_are_reported_once_and_page_by_page() {
     let mut mem = PhysMem::new(1 << 20).unwrap();
     mem.set_code(Gpa(0x2000), true);
     mem.write(Gpa(0x1ffe), &[0; 4]).unwrap();
-    assert_eq!(mem.take_code_writes(), [CodeWrite { gpa: Gpa(0x2000), len: 2 }]);
+    assert_eq!(mem.take_code_writes(), [SeenWrite { gpa: Gpa(0x2000), len: 2 }]);
     assert!(!mem.has_code_writes());
     assert_eq!(mem.take_dirty(), [Gpa(0x1000), Gpa(0x2000)]);
 }
@@ -70,7 +70,7 @@ fn a_page_put_back_is_not_dirty_and_tells_decoded_code_what_changed() {
     (page[5], page[9]) = (1, 1);
     mem.put_back(Gpa(0x2000), &page).unwrap();
     mem.put_back(Gpa(0x3000), &page).unwrap();
-    assert_eq!(mem.take_code_writes(), [CodeWrite { gpa: Gpa(0x2005), len: 5 }]);
+    assert_eq!(mem.take_code_writes(), [SeenWrite { gpa: Gpa(0x2005), len: 5 }]);
     assert_eq!(mem.take_dirty(), []);
     assert_eq!(mem.read_u64(Gpa(0x3000)), Ok(1 << 40));
     assert!(mem.put_back(Gpa(1 << 20), &page).is_err());

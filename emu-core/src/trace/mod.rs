@@ -84,6 +84,8 @@ pub struct Tracer {
     held: Option<Vec<(TraceRecord, Vec<u8>)>>,
     /// Records below this number were written out before the machine was taken back: once is enough.
     told: u64,
+    /// What somebody beside the sink has not taken yet: every record, as soon as it is known.
+    heard: Option<Vec<TraceRecord>>,
 }
 
 /// A record that has its number but is not told yet: a read, whose effects come before its value is known.
@@ -107,6 +109,23 @@ impl Tracer {
         self.sink = Some(sink);
     }
 
+    /// From now on every record is also kept for [`Self::take_heard`], whatever the sink wants; an announced read when it is
+    /// told. What is kept has to be taken.
+    pub fn listen(&mut self) {
+        self.heard.get_or_insert_default();
+    }
+
+    /// Takes the records since the last call; none unless [`Self::listen`] was called.
+    pub fn take_heard(&mut self) -> Vec<TraceRecord> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The number of the next record, and where in the run the machine is.
+    #[must_use]
+    pub fn moment(&self) -> (RecordId, VirtTime, u64) {
+        (RecordId(self.state.next_id), self.now, self.insns)
+    }
+
     /// Says where in the run the machine is: every record that follows carries this.
     pub fn at(&mut self, now: VirtTime, insns: u64) {
         self.now = now;
@@ -126,7 +145,7 @@ impl Tracer {
     pub fn emit_with(&mut self, source: Slot, event: TraceEvent, bytes: &[u8]) -> RecordId {
         let id = RecordId(self.state.next_id);
         self.state.next_id += 1;
-        if self.mask != TraceMask::NONE {
+        if self.mask != TraceMask::NONE || self.heard.is_some() {
             self.write_if_wanted(id, source, event, bytes);
         }
         id
@@ -134,6 +153,10 @@ impl Tracer {
 
     #[inline(never)]
     fn write_if_wanted(&mut self, id: RecordId, source: Slot, event: TraceEvent, bytes: &[u8]) {
+        if let Some(heard) = &mut self.heard {
+            let (time, insns, cause) = (self.now, self.insns, self.cause);
+            heard.push(TraceRecord { id, time, insns, source, cause, event });
+        }
         if self.mask.has(event.kind()) && id.0 >= self.told {
             let (time, insns, cause) = (self.now, self.insns, self.cause);
             self.write(&TraceRecord { id, time, insns, source, cause, event }, bytes);
@@ -165,6 +188,10 @@ impl Tracer {
         let Announced { id, cause } = announced;
         self.cause = cause;
         let held = self.held.take();
+        if let Some(heard) = &mut self.heard {
+            let (time, insns) = (self.now, self.insns);
+            heard.push(TraceRecord { id, time, insns, source, cause, event });
+        }
         if self.mask.has(event.kind()) && id.0 >= self.told {
             let (time, insns) = (self.now, self.insns);
             self.write(&TraceRecord { id, time, insns, source, cause, event }, &[]);

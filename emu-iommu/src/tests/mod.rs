@@ -2,6 +2,7 @@
 
 mod cache;
 mod capability;
+mod debugfs;
 mod fault;
 mod fuzz;
 mod interrupt;

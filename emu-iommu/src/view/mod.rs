@@ -1,9 +1,18 @@
 //! The unit as people look at it: [`registers`] in words, a [`walk`] told line by line, the [`ranges`] that a device can
-//! reach. Nothing here changes the unit, fills a cache or leaves a record.
+//! reach, and the [`truth`] that caches can be held against. Nothing here changes the unit, fills a cache or leaves a record.
 
+mod debugfs;
+mod devices;
+mod linux;
 mod ranges;
 mod registers;
+mod truth;
 mod walk;
+
+pub use debugfs::DEBUGFS_FILES;
+pub use devices::DeviceView;
+pub use linux::{linux_fault_line, linux_reason};
+pub use truth::{TableEntry, TruePage, Truth};
 
 use crate::Vtd;
 use crate::spec::scalable::{CONTEXT_RID_PRIV, TTM, TTM_LEGACY, TTM_SCALABLE};

@@ -1,6 +1,6 @@
 //! One translation, told entry by entry, with what the caches would say in its place.
 
-use super::{Look, Seen, WalkLine, permissions};
+use super::{Seen, WalkLine, permissions};
 use crate::paging::paging_cache_name;
 use crate::spec::fault::fault_reason_text;
 use crate::spec::register::TE;
@@ -8,8 +8,8 @@ use crate::spec::scalable::*;
 use crate::spec::table::{ADDRESS, INTERRUPT_RANGE, PRESENT, PTE_R, PTE_W};
 use crate::translate::{context_key, iotlb_key, pasid_key};
 use crate::walk::{
-    self, Context, FIRST_STAGE, LEVEL_CONTEXT, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_ROOT, LEVEL_SM_CONTEXT,
-    LEVEL_SM_ROOT, Leaf, PasidEntry, Rights, Route, Space, Stages, Step, Way,
+    Context, FIRST_STAGE, LEVEL_CONTEXT, LEVEL_DIRECTORY, LEVEL_PASID, LEVEL_ROOT, LEVEL_SM_CONTEXT,
+    LEVEL_SM_ROOT, PasidEntry, Rights, Route, Space, Stages, Step, Way,
 };
 use crate::{IotlbEntry, Vtd};
 use emu_core::mem::PhysMem;
@@ -69,6 +69,8 @@ impl Vtd {
             } else {
                 say(format!("context cache: {stale}, domain {}", entry.domain()));
             }
+        } else {
+            say("context cache: would miss".to_owned());
         }
     }
 
@@ -87,36 +89,9 @@ impl Vtd {
             let same = entry.entry.0[..2] == step.entry;
             let stale = if same { "the same" } else { "stale" };
             say(format!("PASID cache: {stale}, domain {}", entry.domain()));
+        } else {
+            say("PASID cache: would miss".to_owned());
         }
-    }
-
-    /// The page and the entries on the way to it.
-    fn peek_page(
-        &self,
-        mem: &PhysMem,
-        stages: Stages,
-        iova: Iova,
-        write: bool,
-    ) -> (Vec<Step>, Result<Leaf, u8>) {
-        let mut steps = Vec::new();
-        let mut see = |step| steps.push(step);
-        let found = match stages {
-            Stages::Second(second) => self.peek_second(mem, &second, iova, write, &mut see),
-            Stages::First(first, second) => {
-                let mut look = Look { vtd: self, mem, second, top: first.top().level, see: &mut see };
-                let inner = walk::first_stage(&first, first.top(), iova, &mut [None; 5], &mut look);
-                let inner = inner.map_err(|fault| fault.reason);
-                inner.and_then(|inner| match &second {
-                    None => Ok(inner),
-                    Some(second) => {
-                        let place = inner.place(iova.0);
-                        let outer = self.peek_second(mem, second, Iova(place.0), false, &mut see)?;
-                        Ok(within(inner, outer, outer.place(place.0)))
-                    }
-                })
-            }
-        };
-        (steps, found)
     }
 
     fn explain_page(
@@ -164,6 +139,8 @@ impl Vtd {
             let gpa = entry.gpa.plus(iova.0 & ((1 << entry.page_shift) - 1));
             let rights = permissions(entry.read, entry.write);
             say(format!("IOTLB: {stale}, {iova} is {gpa}: {rights}"));
+        } else if found.is_ok_and(|leaf| !INTERRUPT_RANGE.contains(&leaf.place(iova.0).0)) {
+            say("IOTLB: would miss".to_owned());
         }
     }
 
@@ -185,12 +162,6 @@ impl Vtd {
             self.state.iotlb.peek(set, |entry| entry.answers(domain, space, iova, *shift))
         })
     }
-}
-
-/// A first stage's page by the page of a second that holds it.
-fn within(inner: Leaf, outer: Leaf, place: Gpa) -> Leaf {
-    let shift = inner.shift.min(outer.shift);
-    Leaf { gpa: Gpa(place.0 >> shift << shift), shift, rights: inner.rights.and(outer.rights), dirty: false }
 }
 
 fn step_words(step: Step) -> String {

@@ -7,13 +7,17 @@ use crate::view::{bits, names};
 use emu_core::trace::Ring;
 use emu_core::{Bdf, Gpa, Iova};
 use emu_devices::pci::{PciFunction, Space};
-use emu_iommu::{Range, Space as Owner, Vtd};
+use emu_iommu::{DEBUGFS_FILES, DeviceView, Range, Space as Owner, Vtd};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Descriptors of a ring shown at most.
 const ROWS_MAX: usize = 64;
 /// Ranges of mapped addresses at most.
 const RANGES_MAX: usize = 4096;
+
+/// Descriptors of the invalidation queue shown at most.
+const QUEUE_SHOWN: u64 = 16;
 
 const NO_UNIT: &str = "this machine has no VT-d unit";
 
@@ -131,15 +135,15 @@ impl Machine {
             return View::remark(NO_UNIT);
         }
         let mut view = View::default();
-        for (number, unit) in (0..).zip(units) {
+        for (number, unit) in units.iter().enumerate() {
             // Where there is one it needs no number.
             let name = if units.len() == 1 { String::new() } else { format!("unit {number}: ") };
-            self.show_unit(&mut view, &name, number, unit);
+            self.show_unit(&mut view, &name, unit);
         }
         view
     }
 
-    fn show_unit(&self, view: &mut View, unit: &str, number: u8, iommu: &Vtd) {
+    fn show_unit(&self, view: &mut View, unit: &str, iommu: &Vtd) {
         let section = view.section(format!("{unit}VT-d unit"), REGISTERS);
         for register in iommu.registers() {
             section.register(register.offset, &register.name, register.value, 64, &register.meaning);
@@ -194,17 +198,53 @@ impl Machine {
             let entry = format!("{:016x} {:016x}", raw[0], raw[1]);
             section.row([cached.entry.index.to_string(), entry, bits::interrupt_entry(raw)]);
         }
-        if self.platform.board.remapping.number_for(layout::NIC) != Some(number) {
-            return;
+        self.show_tables(view, unit, iommu);
+    }
+
+    /// What the unit's tables and its queue say in memory.
+    fn show_tables(&self, view: &mut View, unit: &str, iommu: &Vtd) {
+        let mem = &self.platform.board.mem;
+        let devices = iommu.devices(mem);
+        let section = view
+            .section(format!("{unit}devices by the tables in memory"), &["source", "domain", "how", "table"]);
+        for device in &devices {
+            let domain = device.domain.map_or_else(String::new, |domain| format!("domain {domain}"));
+            let table = device.table.map_or_else(String::new, |table| format!("tables at {table}"));
+            section.row([device.bdf.to_string(), domain, device.how.clone(), table]);
         }
-        let title = format!("{unit}mapped for {} by the tables in memory", layout::NIC);
-        let section = view.section(title, &["iova", "gpa", "rights"]);
-        for range in self.reach(layout::NIC).into_iter().flatten() {
-            section.row([
-                format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
-                format!("-> {}", range.gpa),
-                rights(range.read, range.write),
-            ]);
+        let mut seen = BTreeSet::new();
+        let first_of = |device: &&DeviceView| seen.insert((device.domain, device.table.map(|table| table.0)));
+        for device in devices.iter().filter(first_of) {
+            let title = format!("{unit}mapped for {} by the tables in memory", device.bdf);
+            let section = view.section(title, &["iova", "gpa", "rights"]);
+            for range in iommu.mapped_ranges(mem, device.bdf, RANGES_MAX) {
+                section.row([
+                    format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
+                    format!("-> {}", range.gpa),
+                    rights(range.read, range.write),
+                ]);
+            }
+        }
+        let section = view
+            .section(format!("{unit}interrupt entries in memory"), &["index", "entry", "meaning", "cache"]);
+        for (index, [low, high]) in iommu.interrupt_table_entries(mem) {
+            let cached = iommu.interrupt_entries().find(|cached| u64::from(cached.entry.index) == index);
+            let cache = cached.map_or("", |cached| {
+                if cached.entry.irte.0 == [low, high] { "cached" } else { "cached, stale" }
+            });
+            let meaning = bits::interrupt_entry([low, high]);
+            section.row([index.to_string(), format!("{low:016x} {high:016x}"), meaning, cache.to_owned()]);
+        }
+        let columns = &["index", "entry", "meaning", "state"];
+        let section = view.section(format!("{unit}invalidation queue, up to its tail"), columns);
+        for (index, raw, waits) in iommu.queue_entries(mem, QUEUE_SHOWN) {
+            let state = if waits { "waits" } else { "done" };
+            let entry = format!("{:016x} {:016x}", raw[0], raw[1]);
+            section.row([index.to_string(), entry, bits::queue_descriptor(raw), state.to_owned()]);
+        }
+        let section = view.section(format!("{unit}faults, as Linux prints them"), &["record", "fault"]);
+        for (index, line) in iommu.fault_lines() {
+            section.row([format!("FRCD{index}"), line]);
         }
     }
 
@@ -219,6 +259,24 @@ impl Machine {
             })
         };
         ranges.into_iter().flatten().map(row).collect()
+    }
+
+    /// Linux 6.1's own files of the units, or the one that is named. All of them have headings as `tail -n +1` prints them.
+    #[must_use]
+    pub fn show_debugfs(&self, file: Option<&str>) -> String {
+        let board = &self.platform.board;
+        let units = board.remapping.units();
+        if units.is_empty() {
+            return format!("{NO_UNIT}\n");
+        }
+        let of = |name: &str| -> String {
+            let one = |(number, unit): (u8, &Vtd)| unit.debugfs(&board.mem, layout::vtd(number), name);
+            (0..).zip(units).filter_map(one).collect()
+        };
+        match file {
+            Some(name) => of(name),
+            None => DEBUGFS_FILES.map(|name| format!("==> {name} <==\n{}", of(name))).join("\n"),
+        }
     }
 
     /// One translation, level by level.

@@ -2,7 +2,7 @@
 
 use super::block::{Block, Link, ModeKey, granules};
 use crate::addr::Gpa;
-use crate::mem::{CodeWrite, PhysMem};
+use crate::mem::{PhysMem, SeenWrite};
 use std::collections::BTreeMap;
 
 /// Blocks kept at most; beyond it all are dropped and decoded again as needed.
@@ -125,7 +125,7 @@ impl BlockCache {
     }
 
     /// Drops the blocks that were decoded from written bytes; answers how many.
-    pub(super) fn invalidate(&mut self, mem: &mut PhysMem, write: CodeWrite) -> usize {
+    pub(super) fn invalidate(&mut self, mem: &mut PhysMem, write: SeenWrite) -> usize {
         let Some(page) = self.pages.get_mut(&write.gpa.page_number()) else { return 0 };
         let written = granules(write.gpa.page_offset(), write.len);
         if page.granules & written == 0 {

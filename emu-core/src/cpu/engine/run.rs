@@ -35,6 +35,7 @@ impl Cpu {
     pub fn run(&mut self, bus: &mut dyn CpuBus, deadline: VirtTime, insn_limit: u64) -> Exit {
         self.check_memory(bus);
         self.check_tier(bus);
+        self.heed_watches(bus);
         self.engine.position.aim(deadline, insn_limit);
         loop {
             self.engine.stats.loop_turns += 1;

@@ -45,6 +45,7 @@ impl Cpu {
         let at = self.stamp();
         let reply = bus.port_read(at, port, width);
         self.watch_ports(port, width);
+        self.heed_watches(bus);
         self.after_device_access(reply.cost);
         reply.value & width.mask()
     }
@@ -54,6 +55,7 @@ impl Cpu {
         let at = self.stamp();
         let reply = bus.port_write(at, port, width, (value & width.mask()) as u32);
         self.watch_ports(port, width);
+        self.heed_watches(bus);
         self.after_device_access(reply.cost);
     }
 }

@@ -248,7 +248,7 @@ impl Cpu {
     }
 
     /// Makes the tags that an entry allows: RAM and ROM may be read directly, and written if the page holds no decoded
-    /// code; neither if a data breakpoint lies in it.
+    /// code and nobody watches it; neither if a data breakpoint lies in it.
     fn install_fast(
         &mut self,
         bus: &mut dyn CpuBus,
@@ -263,7 +263,7 @@ impl Cpu {
             return;
         }
         let readable = self.entry_permits(entry, Access::Read, context);
-        let writable = access == Access::Write && page.writable && !bus.mem_ref().is_code(entry.gpa);
+        let writable = access == Access::Write && page.writable && !bus.mem_ref().is_seen(entry.gpa);
         if writable {
             bus.mem().mark_dirty(entry.gpa);
         }
@@ -305,6 +305,7 @@ impl Cpu {
             let len = width.bytes() as usize;
             buf[done..done + len].copy_from_slice(&reply.value.to_le_bytes()[..len]);
             done += len;
+            self.heed_watches(bus);
             self.after_device_access(reply.cost);
         }
     }
@@ -314,6 +315,10 @@ impl Cpu {
         if bus.mem().write(gpa, buf).is_ok() {
             if bus.mem_ref().has_code_writes() {
                 self.code_was_written(bus);
+            }
+            if bus.mem_ref().has_watched_writes() {
+                bus.watched_write(self.stamp(), self.rip);
+                self.heed_watches(bus);
             }
             return;
         }
@@ -328,7 +333,15 @@ impl Cpu {
             let at = self.stamp();
             let reply = bus.mmio_write(at, gpa.plus(done as u64), width, u64::from_le_bytes(value));
             done += len;
+            self.heed_watches(bus);
             self.after_device_access(reply.cost);
+        }
+    }
+
+    /// Pages may have come to be watched: no store may go round the watch.
+    pub(crate) fn heed_watches(&mut self, bus: &mut dyn CpuBus) {
+        if bus.mem_ref().has_newly_watched() && bus.mem().take_newly_watched() {
+            self.mmu.drop_all_write_tags();
         }
     }
 }

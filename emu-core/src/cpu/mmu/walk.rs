@@ -278,6 +278,9 @@ impl Cpu {
                 let bytes = wanted.to_le_bytes();
                 // A table in ROM or in nothing keeps its bits: there is nobody to store them.
                 let _ = bus.mem().write(*at, &bytes[..entry_bytes]);
+                if bus.mem_ref().has_watched_writes() {
+                    bus.watched_write(self.stamp(), self.rip);
+                }
             }
         }
     }
