@@ -72,6 +72,13 @@ impl Rig {
         let Self { vtd, mem, tracer, events, signals, .. } = self;
         let mut env = Env { now: VirtTime(self.now), events, signals, tracer };
         let result = work(vtd, &mut env, mem);
+        // Invalidations take time: the driver waits for them.
+        while let Some((when, event)) = events.pop_due(VirtTime::NEVER) {
+            self.now = self.now.max(when.0);
+            tracer.at(VirtTime(self.now), self.now / 1000);
+            let mut env = Env { now: VirtTime(self.now), events, signals, tracer };
+            vtd.on_event(&mut env, mem, event.token);
+        }
         self.hear(Actor::Unit);
         result
     }
