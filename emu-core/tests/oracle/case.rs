@@ -22,9 +22,9 @@ pub(crate) const BREAKPOINT: u8 = 3;
 /// Fills the code pages: whatever the instruction does, what follows it ends the case.
 pub(crate) const INT3: u8 = 0xcc;
 
-/// What the page that may only be read holds: no selector of a descriptor that is the host's alone, not even with the byte before it.
+/// What the page that may only be read holds.
 pub(crate) fn read_only_bytes() -> Vec<u8> {
-    (0..READ_ONLY_LEN).map(|n| !((n * 7) as u8 ^ (n >> 8) as u8)).collect()
+    (0..READ_ONLY_LEN).map(|n| (n * 7) as u8 ^ (n >> 8) as u8).collect()
 }
 
 /// The mode that a case runs in.
@@ -62,6 +62,8 @@ impl Bits {
 /// Linux's selectors for programs: data, 32-bit code, 64-bit code.
 pub(crate) const USER_DS: u16 = 0x2b;
 pub(crate) const USER_CS_32: u16 = 0x23;
+/// And of the segment whose limit is the processor's number.
+pub(crate) const CPU_NUMBER: u16 = 0x7b;
 pub(crate) const USER_CS_64: u16 = 0x33;
 
 /// The segment registers that a program may change, and the bases that count in 64-bit mode too.

@@ -2,8 +2,8 @@
 //! OUT for each exception.
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32, USER_CS_64,
-    WRITABLE_LEN, X87State, read_only_bytes,
+    Bits, CODE, CODE_LEN, CPU_NUMBER, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32,
+    USER_CS_64, WRITABLE_LEN, X87State, read_only_bytes,
 };
 use emu_core::cpu::control::{cr0, cr4, efer};
 use emu_core::cpu::regs::{RSP, Seg, Segment, SystemSegment, TableRegister, rights};
@@ -55,7 +55,8 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// A processor under its kernel.
-    pub(crate) fn new() -> Self {
+    /// `cpu_number` is what Linux has made the limit of that segment.
+    pub(crate) fn new(cpu_number: u32) -> Self {
         let mut guest = Self {
             cpu: Cpu::new(CpuConfig::default()),
             bus: FlatBus::new(MEMORY),
@@ -74,7 +75,7 @@ impl Guest {
         }
         guest.bus.put(CODE_AT, &[INT3; CODE_LEN]);
         guest.bus.put(DATA_AT + WRITABLE_LEN as u64, &read_only_bytes());
-        guest.write_kernel();
+        guest.write_kernel(cpu_number);
         guest.enter();
         guest
     }
@@ -103,7 +104,7 @@ impl Guest {
     }
 
     /// Descriptors, gates and handlers.
-    fn write_kernel(&mut self) {
+    fn write_kernel(&mut self, cpu_number: u32) {
         // Kernel code and data, 32-bit user code, user data and code: flat.
         let descriptors: [u64; 7] = [
             0,
@@ -117,6 +118,10 @@ impl Guest {
         for (n, descriptor) in (0..).zip(descriptors) {
             self.bus.put(GDT + n * 8, &descriptor.to_le_bytes());
         }
+        // Read-only, growing down, of 32 bits, for programs.
+        let number =
+            0x0040_f500_0000_0000 | u64::from(cpu_number & 0xffff) | u64::from(cpu_number >> 16) << 48;
+        self.bus.put(GDT + u64::from(CPU_NUMBER & !7), &number.to_le_bytes());
         self.bus.put(TSS + 4, &(KERNEL + STACK_TOP).to_le_bytes());
         // No I/O map: it would start behind the segment.
         self.bus.put(TSS + 0x66, &0x68u16.to_le_bytes());
@@ -138,7 +143,7 @@ impl Guest {
         self.cpu.set_control(controls, TABLES, extensions, efer::LME | efer::NXE | efer::SCE);
         const X87_SSE_AND_AVX: u64 = 7;
         self.cpu.set_xcr0(X87_SSE_AND_AVX);
-        self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 7 - 1 });
+        self.cpu.set_gdtr(TableRegister { base: KERNEL + GDT, limit: 8 * 16 - 1 });
         self.cpu.set_idtr(TableRegister { base: KERNEL + IDT, limit: 0xfff });
         let busy = 11;
         let task = SystemSegment {

@@ -7,8 +7,8 @@
 #![allow(unsafe_code, reason = "the host's processor is asked what an instruction does")]
 
 use crate::case::{
-    Bits, CODE, CODE_LEN, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32, USER_CS_64,
-    WRITABLE_LEN, X87State, read_only_bytes,
+    Bits, CODE, CODE_LEN, CPU_NUMBER, Case, DATA, INT3, Outcome, READ_ONLY_LEN, Segments, State, USER_CS_32,
+    USER_CS_64, WRITABLE_LEN, X87State, read_only_bytes,
 };
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -117,6 +117,7 @@ impl Native {
     pub(crate) fn new() -> Result<Self, String> {
         let may_set_bases = linux_lets_programs_set_bases();
         check(may_set_bases, "RDFSBASE and its kin, a processor with FSGSBASE under Linux 5.9")?;
+        stay_on_this_processor()?;
         let free = !TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst);
         check(free, "a second native runner")?;
         // SAFETY: a plain system call with a constant name.
@@ -204,6 +205,28 @@ fn linux_lets_programs_set_bases() -> bool {
     const FSGSBASE: libc::c_ulong = 1 << 1;
     // SAFETY: only looks at what the kernel told the process at its start.
     unsafe { libc::getauxval(libc::AT_HWCAP2) & FSGSBASE != 0 }
+}
+
+/// Linux's segment of that name keeps its limit only as long as the thread stays where it is.
+fn stay_on_this_processor() -> Result<(), String> {
+    // SAFETY: an all-zero set is an empty one, and the calls only read it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let here = libc::sched_getcpu();
+        check(here >= 0, "sched_getcpu")?;
+        libc::CPU_SET(here as usize, &mut set);
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set) == 0, "sched_setaffinity")
+    }
+}
+
+/// The limit of [`CPU_NUMBER`]'s segment.
+pub(crate) fn cpu_number() -> u32 {
+    let limit: u32;
+    // SAFETY: reads a descriptor's limit into a register.
+    unsafe {
+        std::arch::asm!("lsl {0:e}, {1:e}", out(reg) limit, in(reg) u32::from(CPU_NUMBER), options(nostack, nomem));
+    }
+    limit
 }
 
 /// What the registers hold but SS, which signal contexts have.

@@ -3,7 +3,7 @@
 use crate::case::{BREAKPOINT, Bits, CODE, Case, Outcome, Segments, State, Trial, WRITABLE_LEN};
 use crate::compare::differences;
 use crate::guest::Guest;
-use crate::native::Native;
+use crate::native::{self, Native};
 use iced_x86::FastFormatter;
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ pub(crate) struct Verdict {
 impl Machines {
     /// Both.
     pub(crate) fn new() -> Result<Self, String> {
-        Ok(Self { native: Native::new()?, guest: Guest::new() })
+        Ok(Self { native: Native::new()?, guest: Guest::new(native::cpu_number()) })
     }
 
     /// Whether the host's kernel lets programs run such code.
@@ -37,7 +37,7 @@ impl Machines {
 
     /// A new processor of ours: what the old one has decoded of millions of cases makes it slow.
     pub(crate) fn renew(&mut self) {
-        self.guest = Guest::new();
+        self.guest = Guest::new(native::cpu_number());
     }
 
     /// Runs a trial on both.

@@ -1,7 +1,7 @@
 //! Segments of a case: bases that lead somewhere else than the address says and yet to the sandbox, and selectors to load.
 
 use super::Maker;
-use crate::case::{Bits, DATA, Segments, State, USER_CS_32, USER_CS_64, USER_DS};
+use crate::case::{Bits, CPU_NUMBER, DATA, Segments, State, USER_CS_32, USER_CS_64, USER_DS};
 use crate::rng::Rng;
 use iced_x86::{Code, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register};
 
@@ -37,7 +37,18 @@ pub(super) fn selector(rng: &mut Rng) -> u16 {
     match rng.below(4) {
         0 | 1 => USER_DS,
         2 => rng.pick(&[0, 1, 2, 3, 4, 7, 0x2f]),
-        _ => rng.pick(&[USER_CS_32, USER_CS_64, USER_DS - 1, USER_DS - 3, 0x10, 0x18, 0x1b, 0x3b, 0xfff8]),
+        _ => rng.pick(&[
+            USER_CS_32,
+            USER_CS_64,
+            USER_DS - 1,
+            USER_DS - 3,
+            CPU_NUMBER,
+            0x10,
+            0x18,
+            0x1b,
+            0x3b,
+            0xfff8,
+        ]),
     }
 }
 
