@@ -14,5 +14,6 @@ pub mod record;
 pub mod regress;
 pub mod sanitize;
 pub mod scenario;
+pub mod tui;
 pub mod units;
 pub mod view;

@@ -348,10 +348,11 @@ pub struct Limits {
 }
 
 /// The scenarios that are built in: name and text. Their captures are in [`builtin_file`].
-pub const BUILTIN: [(&str, &str); 8] = [
+pub const BUILTIN: [(&str, &str); 9] = [
     ("demo", include_str!("../traces/demo.ron")),
     ("demo-wrong-map", include_str!("../traces/demo-wrong-map.ron")),
     ("demo-stale", include_str!("../traces/demo-stale.ron")),
+    ("demo-spoofed", include_str!("../traces/demo-spoofed.ron")),
     ("debian", include_str!("../traces/debian.ron")),
     ("debian-dhcp", include_str!("../traces/debian-dhcp.ron")),
     ("ipxe", include_str!("../traces/ipxe.ron")),

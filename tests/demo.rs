@@ -106,6 +106,17 @@ fn a_stale_iotlb_entry_serves_the_old_mapping_until_invalidated() {
 }
 
 #[test]
+fn an_interrupt_from_the_wrong_source_never_reaches_the_processor() {
+    const VECTOR: u8 = 0x50;
+    let outcome = run("demo-spoofed");
+    assert!(outcome.broken.is_empty(), "{:?}\n{}", outcome.broken, outcome.serial);
+    let taken = outcome.events(|event| matches!(event, TraceEvent::CpuInterrupt { vector: VECTOR, .. }));
+    assert!(taken.is_empty(), "{taken:?}");
+    let faults = outcome.events(|event| matches!(event, TraceEvent::RemapFault { reason: 0x26, .. }));
+    assert_eq!(faults.len(), 1);
+}
+
+#[test]
 fn without_an_iommu_the_card_reaches_memory_directly() {
     let outcome = run_changed("demo", |scenario| {
         scenario.iommu = None;

@@ -5,15 +5,21 @@
 mod common;
 
 use common::run;
+use emu_core::{VirtDuration, VirtTime};
 use glassbox::view::Journey;
 use glassbox::view::report::Report;
 use serde_json::Value;
 
 fn page(title: &str) -> String {
+    page_of(title, None)
+}
+
+fn page_of(title: &str, window: Option<[VirtTime; 2]>) -> String {
     let outcome = run("demo");
     let journeys = [0, 5].map(|packet| Journey::follow(&outcome.records, packet).unwrap());
     let records = &outcome.records;
-    Report { title, run: "demo", records, journeys: &journeys, figures: None, mappings: None }.to_html()
+    Report { title, run: "demo", records, journeys: &journeys, window, figures: None, mappings: None }
+        .to_html()
 }
 
 /// The data element's JSON.
@@ -46,6 +52,27 @@ fn its_data_is_the_runs() {
     let counted: u64 = nic["buckets"].as_array().unwrap().iter().map(|b| b["count"].as_u64().unwrap()).sum();
     assert_eq!(counted, 71, "every latency is in a bucket");
     assert_eq!(data["iotlb"]["ways"], 4);
+}
+
+#[test]
+fn the_timeline_shows_the_window_that_was_chosen() {
+    let window = [30, 31].map(|ms| VirtTime::ZERO.after(VirtDuration::from_ms(ms)));
+    let data = data(&page_of("a run", Some(window)));
+    let times: Vec<u64> = data["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["time_ps"].as_u64().unwrap())
+        .collect();
+    assert!(!times.is_empty() && times.iter().all(|time| (window[0].0..=window[1].0).contains(time)));
+}
+
+#[test]
+fn every_step_has_a_sentence_for_newcomers() {
+    let data = data(&page("a run"));
+    for step in data["journeys"][0]["steps"].as_array().unwrap() {
+        assert!(step["plain"].as_str().unwrap().ends_with('.'), "{step}");
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub use paging::{PagingCaches, PagingEntry, paging_cache_name};
 pub use protect::ProtectedRegions;
 pub use queue::{QueueStage, QueueWork};
 pub use spec::fault::{fault_reason_text, is_interrupt_reason};
+pub use spec::info::{RegisterInfo, register_info};
 pub use spec::register::register_name;
 pub use state::{MessageRegisters, RestoreError, Stats, VtdState};
 pub use translate::{ContextEntry, DmaRequest, IotlbEntry, PasidCacheEntry, PasidPrefix, Translated};

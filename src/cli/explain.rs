@@ -6,10 +6,9 @@ use super::{FAILED, OK, print};
 use crate::error::Error;
 use crate::machine::{Goal, Machine, snapshot};
 use crate::scenario::Scenario;
-use crate::view::{Journey, Subject, bits, frame, tell, text};
+use crate::view::{Journey, Subject, bits, explain, frame, plain, tell, text};
 use clap::{Args, Subcommand};
 use emu_core::trace::{Logged, RecordId, TraceKind, TraceRecord};
-use emu_devices::{e1000, ioapic, lapic};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -64,9 +63,6 @@ enum What {
     },
 }
 
-/// Registers of a chip lie below this offset.
-const OFFSETS: u64 = 0x1_0000;
-
 /// Writing to a String cannot fail.
 macro_rules! row {
     ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
@@ -75,7 +71,7 @@ macro_rules! row {
 /// `glassbox explain`.
 pub(super) fn explain(args: &ExplainArgs) -> Result<u8, Error> {
     let told = match &args.what {
-        What::Reg { name, value } => register(name, *value),
+        What::Reg { name, value } => explain::register(name, *value),
         What::Fault { what: None } => fault(None),
         What::Fault { what: Some(what) } => match super::trace::number(what) {
             Ok(reason) => fault(Some(reason)),
@@ -95,66 +91,6 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<u8, Error> {
             Ok(FAILED)
         }
     }
-}
-
-type NameOf = fn(u64) -> Option<&'static str>;
-
-/// Chips whose registers have names, and the manual that names them.
-const CHIPS: [(&str, NameOf, &str); 4] = [
-    (
-        "e1000",
-        e1000::register_name,
-        "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual",
-    ),
-    ("iommu", emu_iommu::register_name, "Intel Virtualization Technology for Directed I/O, chapter 10"),
-    ("lapic", lapic::register_name, "Intel SDM volume 3A, table 12-1"),
-    ("ioapic", ioapic::register_name, "82093AA data sheet, section 3"),
-];
-
-fn register(name: &str, value: Option<u64>) -> Result<String, String> {
-    let chips = CHIPS.map(|(chip, ..)| chip).join(", ");
-    let (chip, register) =
-        name.split_once('.').ok_or_else(|| format!("`{name}` is not CHIP.NAME; chips are {chips}"))?;
-    let (chip, name_of, manual) = CHIPS
-        .into_iter()
-        .find(|(known, ..)| *known == chip)
-        .ok_or_else(|| format!("no chip `{chip}`; there are {chips}"))?;
-    let wanted = super::trace::number(register).ok();
-    let offset = (0..OFFSETS).step_by(4).find(|offset| {
-        wanted.map_or_else(
-            || name_of(*offset).is_some_and(|known| known.eq_ignore_ascii_case(register)),
-            |wanted| wanted == *offset && name_of(*offset).is_some(),
-        )
-    });
-    let offset = offset.ok_or_else(|| format!("{chip} has no register `{register}`"))?;
-    let mut out = String::new();
-    row!(out, "{chip} {} at offset {offset:#x}", name_of(offset).unwrap_or_default());
-    let info = (chip == "e1000").then(|| e1000::register_info(offset)).flatten();
-    match info {
-        Some(info) => {
-            row!(out, "  {}", info.what);
-            row!(out, "  {manual}, {}", info.section);
-            if info.words > 1 {
-                row!(out, "  {} words", info.words);
-            }
-            for (mask, name) in info.bits {
-                let set =
-                    value.map_or("", |value| if value & u64::from(*mask) != 0 { "  set" } else { "  clear" });
-                row!(out, "  {:>9}  {name}{set}", bit_places(*mask));
-            }
-        }
-        None => row!(out, "  {manual}"),
-    }
-    if let Some(value) = value {
-        row!(out, "  value {value:#x}");
-    }
-    Ok(out)
-}
-
-/// `bit 3` or `bits 9:8`.
-fn bit_places(mask: u32) -> String {
-    let (low, high) = (mask.trailing_zeros(), 31 - mask.leading_zeros().min(31));
-    if low == high { format!("bit {low}") } else { format!("bits {high}:{low}") }
 }
 
 fn fault(reason: Option<u64>) -> Result<String, String> {
@@ -282,6 +218,7 @@ fn record(log: &Logged, id: RecordId) -> Result<String, String> {
         }
     };
     tell(&mut out, record);
+    row!(out, "{:52}{}", "", plain::words(&record.event));
     for layer in frame_of(record, log.bytes_of(id)) {
         row!(out, "{:52}{layer}", "");
     }
@@ -314,18 +251,6 @@ fn frame_of(record: &TraceRecord, bytes: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn registers_are_found_by_name_and_offset() {
-        let told = register("e1000.RCTL", Some(2)).unwrap();
-        assert!(told.contains("offset 0x100") && told.contains("bit 1  EN  set"), "{told}");
-        assert_eq!(register("e1000.0x100", None).unwrap().lines().next(), told.lines().next());
-        assert!(register("iommu.gsts", None).unwrap().contains("0x1c"));
-        assert!(register("lapic.TPR", None).unwrap().contains("0x80"));
-        for wrong in ["RCTL", "nic.RCTL", "e1000.NONSENSE", "e1000.0x3"] {
-            assert!(register(wrong, None).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn faults_and_kinds_are_told_or_refused() {

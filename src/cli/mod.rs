@@ -14,6 +14,7 @@ mod run;
 mod snapshot;
 mod test;
 mod trace;
+mod tui;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand};
@@ -57,6 +58,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show one packet's way, step by step, each with its time and cause
     Journey(journey::JourneyArgs),
+    /// Look into a run while it runs: step, go back, registers, tables, trace
+    Tui(tui::TuiArgs),
     /// Filter, count and convert a trace file
     Trace(trace::TraceArgs),
     /// Write a run and a journey in it as one page to step through
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         None => run::demo(args.demo),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Journey(args)) => journey::journey(&args),
+        Some(Command::Tui(args)) => tui::tui(args),
         Some(Command::Trace(args)) => trace::trace(&args),
         Some(Command::Report(args)) => report::report(&args),
         Some(Command::Explain(args)) => explain::explain(&args),

@@ -3,14 +3,17 @@
 use super::journey::Run;
 use super::{FAILED, OK};
 use crate::error::Error;
+use crate::units::Span;
 use crate::view::report::Report;
 use crate::view::{Journey, Subject};
 use clap::Args;
+use emu_core::VirtTime;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   glassbox report demo -o demo.html
-  glassbox report demo --packet 5 --beside 6 -o two.html";
+  glassbox report demo --packet 5 --beside 6 -o two.html
+  glassbox report demo --packet 5 --from 24ms --to 26ms -o window.html";
 
 /// Arguments of `report`.
 #[derive(Args)]
@@ -28,6 +31,12 @@ pub(super) struct ReportArgs {
     /// Another packet's beside it
     #[arg(long, value_name = "N")]
     beside: Option<u64>,
+    /// The timeline shows what happened from there ...
+    #[arg(long, value_name = "TIME", requires = "to")]
+    from: Option<Span>,
+    /// ... to there; without, what happened around the journey
+    #[arg(long, value_name = "TIME", requires = "from")]
+    to: Option<Span>,
 }
 
 /// `glassbox report`.
@@ -46,6 +55,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<u8, Error> {
         run: &args.run,
         records: &run.log.records,
         journeys: &journeys,
+        window: args.from.zip(args.to).map(|(from, to)| [from, to].map(|at| VirtTime::ZERO.after(at.0))),
         figures: run.figures,
         mappings: run.mappings,
     };

@@ -74,6 +74,12 @@ impl Machine {
         self.cpu.set_tier(tier);
     }
 
+    /// The number of the next trace record.
+    #[must_use]
+    pub fn next_record(&self) -> u64 {
+        self.platform.board.fabric.tracer.state().next_id
+    }
+
     /// The trace, to attach a sink.
     pub fn tracer(&mut self) -> &mut Tracer {
         &mut self.platform.board.fabric.tracer

@@ -3,6 +3,7 @@
 
 pub mod bits;
 mod csv;
+pub mod explain;
 mod export;
 pub mod expression;
 pub mod file;
@@ -12,6 +13,7 @@ pub mod journey;
 pub mod jsonl;
 pub mod names;
 mod perfetto;
+pub mod plain;
 pub mod report;
 pub mod sink;
 pub mod stages;

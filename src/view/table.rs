@@ -31,6 +31,11 @@ impl View {
         &mut self.sections[last]
     }
 
+    /// Its sections, in order.
+    pub fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.sections.iter()
+    }
+
     /// One sentence.
     #[must_use]
     pub fn remark(words: &str) -> Self {
@@ -90,6 +95,37 @@ impl View {
 }
 
 impl Section {
+    /// What it is about.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Whether its rows are registers.
+    #[must_use]
+    pub fn has_registers(&self) -> bool {
+        self.columns == REGISTERS
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> impl Iterator<Item = &[String]> {
+        self.rows.iter().map(Vec::as_slice)
+    }
+
+    /// Its rows as lines in which the columns line up.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let width = |column: usize| {
+            let lengths = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            lengths.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        self.rows.iter().map(move |row| {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            format!("  {}", cells.join("  ").trim_end())
+        })
+    }
+
     /// Adds a row; what is missing at its end is empty.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) -> &mut Self {
         self.rows.push(cells.into());
@@ -114,16 +150,8 @@ impl fmt::Display for View {
             if !section.title.is_empty() {
                 writeln!(f, "{}{}", if at > 0 { "\n" } else { "" }, section.title)?;
             }
-            let width = |column: usize| {
-                let lengths =
-                    section.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-                lengths.max().unwrap_or(0)
-            };
-            let widths: Vec<usize> = (0..section.columns.len()).map(width).collect();
-            for row in &section.rows {
-                let cells: Vec<String> =
-                    row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-                writeln!(f, "  {}", cells.join("  ").trim_end())?;
+            for line in section.lines() {
+                writeln!(f, "{line}")?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::journey::{Journey, Subject};
 use super::stages::Stage;
-use super::{bits, frame, jsonl, text};
+use super::{bits, frame, jsonl, plain, text};
 use emu_core::trace::{TraceEvent, TraceRecord};
 use emu_core::{VirtDuration, VirtTime};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ impl Journey {
     }
 
     /// For scripts and the report: `subject`, `packet`, `frame` (`summary`, `layers`), `reply`, `latency_ps`, `stages`, `figures`
-    /// and `steps`, which are records as [`super::jsonl`] has them with their `meaning`.
+    /// and `steps`, which are records as [`super::jsonl`] has them with their `meaning` and, for newcomers, `plain`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (direction, packet) = match self.subject {
@@ -101,6 +101,7 @@ impl Journey {
                 let bytes = self.bytes.get(&step.id).map_or(&[][..], |bytes| bytes);
                 let mut object = jsonl::object_with(step, bytes);
                 object["meaning"] = json!(self.meaning(step));
+                object["plain"] = json!(plain::words(&step.event));
                 object
             })
             .collect();

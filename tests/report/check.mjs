@@ -1,5 +1,6 @@
-// The report in a real browser: no word on the console, no request beyond the file, the keyboard steps, a link leads to its step,
-// axe finds nothing serious, light and dark. Screenshots are for people to look at.
+// The report in a real browser: no word on the console, no request beyond the file, every part is there, the keyboard steps, a link
+// leads to its step, the IOTLB's slider goes back in time, axe finds nothing serious, light and dark. Screenshots are for people to
+// look at.
 //
 //   npm install puppeteer-core axe-core, then: node tests/report/check.mjs PAGE.html SCREENSHOT-FOLDER
 import puppeteer from "puppeteer-core";
@@ -42,7 +43,20 @@ try {
   assert.match(await count(), /^step 3 of /);
   await page.keyboard.press("ArrowLeft");
   assert.match(await count(), /^step 2 of /);
+  const parts = [
+    ".board .lit", ".step .plain", ".step dt", ".stages button", ".walk .box .field.set", ".fields.address .field", ".timeline .band",
+    ".timeline .mark.step-of", "#iotlb .cell.full", "#iotlb .strip .hit", "#iotlb .strip .miss", "#latency .bar", "#mappings .ribbon",
+    "#figures td",
+  ];
+  for (const part of parts) assert.ok(await page.$(part), `there is no ${part}`);
+  assert.ok(!(await page.$eval("body", (body) => body.innerText)).includes("[object"), "an object shows as such");
   const link = await page.evaluate(() => location.href);
+  await page.$$eval(".timeline .mark.step-of", (marks) => marks[0].dispatchEvent(new MouseEvent("click")));
+  assert.notEqual(await page.evaluate(() => location.href), link, "a click on the timeline steps");
+  const cached = () => page.$$eval("#iotlb .cell.full", (cells) => cells.length);
+  const atTheEnd = await cached();
+  await page.$eval("#iotlb-time", (slider) => { slider.value = 0; slider.dispatchEvent(new Event("input")); });
+  assert.ok(await cached() < atTheEnd, "the IOTLB was emptier in the beginning");
   await page.focus(".journey");
   await page.keyboard.press("End");
   const [, at, of] = (await count()).match(/^step (\d+) of (\d+)/);

@@ -5,6 +5,7 @@
 //! meant for is answered by [`destinations`] over all of them.
 
 mod base;
+mod info;
 mod ipi;
 mod irq;
 mod lvt;
@@ -17,6 +18,7 @@ mod state;
 mod tests;
 mod timer;
 
+pub use info::{RegisterInfo, register_info};
 pub use ipi::destinations;
 pub use irq::Request;
 pub use msr::GeneralProtection;

@@ -3,6 +3,7 @@
 
 pub mod descriptor;
 pub mod fault;
+pub mod info;
 pub mod irte;
 pub mod posted;
 pub mod register;

@@ -1,18 +1,24 @@
 //! The report: one page that needs nothing else, with a journey to step through, its walks, what happened around it, the IOTLB over
 //! time, interrupt latencies, mappings and figures.
 //!
-//! Here the data is collected; `page.html`, `style.css` and `script.js` show it.
+//! Here the data is collected; `page.html`, `style.css` and the scripts beside them show it.
 
 use super::journey::Journey;
 use super::{jsonl, text};
-use emu_core::VirtDuration;
 use emu_core::trace::{Granularity, IommuCache, TraceEvent, TraceRecord};
+use emu_core::{VirtDuration, VirtTime};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+const SCRIPT: &str = concat!(
+    include_str!("page.js"),
+    include_str!("journey.js"),
+    include_str!("walk.js"),
+    include_str!("time.js"),
+    include_str!("tables.js"),
+);
 
 /// Records of the timeline at most.
 const TIMELINE_MAX: usize = 3000;
@@ -34,6 +40,8 @@ pub struct Report<'r> {
     pub records: &'r [TraceRecord],
     /// One journey, or two to stand side by side.
     pub journeys: &'r [Journey],
+    /// The timeline's first and last moment; around the first journey, if nobody says.
+    pub window: Option<[VirtTime; 2]>,
     /// The run's figures, if there was a machine.
     pub figures: Option<Value>,
     /// What the card can reach: rows of `iova`, `gpa`, `rights`.
@@ -58,13 +66,17 @@ impl Report<'_> {
         })
     }
 
-    /// What happened around the first journey's stages.
+    /// What happened in the window, or around the first journey's stages.
     fn timeline(&self) -> Vec<Value> {
-        let Some(journey) = self.journeys.first() else { return Vec::new() };
-        let stages = journey.stages();
-        let (Some(first), Some(last)) = (journey.steps.first(), stages.last()) else { return Vec::new() };
-        let begin = first.time.0.saturating_sub(MARGIN.0);
-        let end = last.begin.after(last.took).after(MARGIN).0;
+        let around = || {
+            let journey = self.journeys.first()?;
+            let stages = journey.stages();
+            let (first, last) = (journey.steps.first()?, stages.last()?);
+            let end = last.begin.after(last.took).after(MARGIN);
+            Some((first.time.0.saturating_sub(MARGIN.0), end.0))
+        };
+        let window = self.window.map(|[begin, end]| (begin.0, end.0));
+        let Some((begin, end)) = window.or_else(around) else { return Vec::new() };
         let window = self.records.iter().filter(|record| (begin..=end).contains(&record.time.0));
         window
             .take(TIMELINE_MAX)
@@ -84,13 +96,17 @@ fn iotlb(records: &[TraceRecord]) -> Value {
     let mut events = Vec::new();
     for record in records {
         let what = match record.event {
-            TraceEvent::IotlbHit { .. } => json!({"what": "hit"}),
-            TraceEvent::IotlbMiss { .. } => json!({"what": "miss"}),
-            TraceEvent::IotlbInsert { domain, iova, gpa, set, way, .. } => {
+            TraceEvent::IotlbHit { domain, iova, .. } => {
+                json!({"what": "hit", "domain": domain, "page": iova.0 >> 12})
+            }
+            TraceEvent::IotlbMiss { domain, iova, .. } => {
+                json!({"what": "miss", "domain": domain, "page": iova.0 >> 12})
+            }
+            TraceEvent::IotlbInsert { domain, iova, gpa, page_shift, set, way } => {
                 (sets, ways) = (sets.max(set + 1), ways.max(way + 1));
                 json!({
                     "what": "insert", "domain": domain, "iova": iova.to_string(), "gpa": gpa.to_string(),
-                    "page": iova.0 >> 12, "set": set, "way": way,
+                    "page": iova.0 >> 12, "pages": 1u64 << (page_shift.clamp(12, 63) - 12), "set": set, "way": way,
                 })
             }
             TraceEvent::IotlbEvict { set, way, .. } => json!({"what": "evict", "set": set, "way": way}),
