@@ -19,6 +19,7 @@ pub mod regs;
 mod sem;
 pub mod softfloat;
 mod state;
+mod stops;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use engine::{CpuConfig, EngineStats, Exit, JitStats, Tier};
 pub use fault::Fault;
 pub use mmu::{CodePage, MmuStats, TlbEntry, TlbState, Translation};
 pub use state::{CpuRestoreError, CpuState};
+pub use stops::{CpuStops, DataHit, DataStop};
 pub use system::{CRYSTAL_HZ, CpuidModel, Msrs};
 pub use x87::X87;
 

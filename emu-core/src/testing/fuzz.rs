@@ -2,7 +2,7 @@
 //!
 //! [`check`] is what the fuzz target, the bounded test and the corpus share. [`layout`] tells which byte means what, and
 //! what lies where in memory. The ways: whole blocks; one instruction at a time, asked for or as a tier; cut at random instants, where now
-//! and then the processor is thrown away and another goes on from its state. Nothing here knows what an instruction should do:
+//! and then the processor is thrown away and another goes on from its state; with a debugger that stops at many instructions and accesses. Nothing here knows what an instruction should do:
 //! `tests/oracle` compares that with a host's processor.
 
 mod layout;
@@ -12,7 +12,7 @@ pub use layout::{HEADER_LEN, Header};
 
 use super::FlatBus;
 use crate::addr::{Gpa, PAGE_SIZE};
-use crate::cpu::{Attention, Cpu, CpuConfig, Exit, Tier};
+use crate::cpu::{Attention, Cpu, CpuConfig, CpuStops, DataStop, Exit, Tier};
 use crate::time::{VirtDuration, VirtTime};
 use std::fmt::Debug;
 
@@ -54,6 +54,8 @@ enum Cuts {
     Nowhere,
     Everywhere,
     Random,
+    /// At what a debugger waits for.
+    Stops,
 }
 
 /// A way to run the same program.
@@ -62,12 +64,14 @@ struct Way(Tier, Cuts);
 
 /// What all others are held against.
 const WHOLE: Way = Way(Tier::Interp, Cuts::Nowhere);
-const OTHERS: [Way; 5] = [
+const OTHERS: [Way; 7] = [
     Way(Tier::Step, Cuts::Nowhere),
     Way(Tier::Interp, Cuts::Everywhere),
     Way(Tier::Interp, Cuts::Random),
     Way(Tier::Eager, Cuts::Nowhere),
     Way(Tier::Eager, Cuts::Random),
+    Way(Tier::Interp, Cuts::Stops),
+    Way(Tier::Eager, Cuts::Stops),
 ];
 
 /// Runs the program that `bytes` are, in all ways. An error tells what differed.
@@ -95,6 +99,9 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
     cpu.set_tier(tier);
     let mut dice = Dice::new(header.cut_seed);
     let mut waits = true;
+    if cuts == Cuts::Stops {
+        cpu.set_stops(stops(cpu.linear_rip(), &mut dice));
+    }
     for _ in 0..RETURNS {
         if waits && cpu.insns() >= header.interrupt_at {
             waits = false;
@@ -106,12 +113,13 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
         }
         let goal = if waits { header.interrupt_at.min(INSNS) } else { INSNS };
         let (deadline, limit) = match cuts {
-            Cuts::Nowhere => (TIME, goal),
+            Cuts::Nowhere | Cuts::Stops => (TIME, goal),
             Cuts::Everywhere => (TIME, goal.min(cpu.insns() + 1)),
             Cuts::Random => cut(&mut cpu, tier, &mut dice, goal)?,
         };
         match cpu.run(&mut bus, deadline, limit) {
-            Exit::Device | Exit::Deadline | Exit::InsnLimit => {}
+            Exit::Device | Exit::Deadline | Exit::InsnLimit | Exit::Breakpoint => {}
+            Exit::Watchpoint => drop(cpu.take_data_hit()),
             Exit::Halted if waits => {
                 waits = false;
                 bus.vector = header.vector;
@@ -123,6 +131,15 @@ fn run(header: &Header, code: &[u8], way: Way) -> Result<Outcome, String> {
         }
     }
     Err(format!("{way:?} hangs at {:#x} after {} instructions", cpu.rip(), cpu.insns()))
+}
+
+/// A debugger's: every third byte behind the first instruction, and a page out of four.
+fn stops(rip: u64, dice: &mut Dice) -> CpuStops {
+    let code = (0..100).filter(|_| dice.below(3) == 0).map(|at| rip + at).collect();
+    let pages: Vec<_> = (0..64).filter(|_| dice.below(4) == 0).map(|page| page * PAGE_SIZE).collect();
+    let physical = pages.into_iter().map(|page| page..page + PAGE_SIZE).collect();
+    let data = vec![DataStop { linear: None, physical, read: dice.below(2) == 0, write: true }];
+    CpuStops { code, data }
 }
 
 /// Where the next piece ends. Before it, one time in eight another processor takes over.

@@ -10,7 +10,7 @@ pub use record::{
     BadAccess, ConversationStep, CpuMode, DropReason, FilterRule, Granularity, IommuCache, RecordId, Ring,
     TraceEvent, TraceKind, TraceRecord,
 };
-pub use sink::{Logged, RecentSink, SharedLog, TraceSink};
+pub use sink::{Logged, Lookout, RecentSink, SharedLog, TraceSink};
 
 use crate::slot::Slot;
 use crate::time::VirtTime;
@@ -78,8 +78,14 @@ pub struct Tracer {
     now: VirtTime,
     insns: u64,
     cause: Option<RecordId>,
+    /// Kinds that anybody wants: the sink or the lookout.
     mask: TraceMask,
+    /// Kinds that the sink wants.
+    told_of: TraceMask,
     sink: Option<Box<dyn TraceSink>>,
+    lookout: Option<(TraceMask, Box<dyn Lookout>)>,
+    /// The first record that the lookout waited for.
+    seen: Option<TraceRecord>,
     /// What happened since a record was announced; the sink gets it behind that record.
     held: Option<Vec<(TraceRecord, Vec<u8>)>>,
     /// Records below this number were written out before the machine was taken back: once is enough.
@@ -105,8 +111,34 @@ impl std::fmt::Debug for Tracer {
 impl Tracer {
     /// Sends records of the kinds in `mask` to `sink` from now on.
     pub fn attach(&mut self, mask: TraceMask, sink: Box<dyn TraceSink>) {
-        self.mask = mask;
+        self.told_of = mask;
         self.sink = Some(sink);
+        self.update_mask();
+    }
+
+    /// Shows records of the kinds in `mask` to `lookout` from now on, those that the sink has had before as well; to nobody if it
+    /// is `None`. What it waited for and was not taken is forgotten.
+    pub fn look_out(&mut self, lookout: Option<(TraceMask, Box<dyn Lookout>)>) {
+        self.lookout = lookout;
+        self.seen = None;
+        self.update_mask();
+    }
+
+    fn update_mask(&mut self) {
+        let looked = self.lookout.as_ref().map_or(0, |(mask, _)| mask.0);
+        self.mask = TraceMask(self.told_of.0 | looked);
+    }
+
+    /// Whether there was a record that the lookout waits for.
+    #[inline]
+    #[must_use]
+    pub fn has_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// The first record that the lookout waited for since the last call.
+    pub fn take_seen(&mut self) -> Option<TraceRecord> {
+        self.seen.take()
     }
 
     /// From now on every record is also kept for [`Self::take_heard`], whatever the sink wants; an announced read when it is
@@ -157,9 +189,24 @@ impl Tracer {
             let (time, insns, cause) = (self.now, self.insns, self.cause);
             heard.push(TraceRecord { id, time, insns, source, cause, event });
         }
-        if self.mask.has(event.kind()) && id.0 >= self.told {
+        if self.mask.has(event.kind()) {
             let (time, insns, cause) = (self.now, self.insns, self.cause);
-            self.write(&TraceRecord { id, time, insns, source, cause, event }, bytes);
+            self.show(&TraceRecord { id, time, insns, source, cause, event }, bytes);
+        }
+    }
+
+    /// To whoever wants it.
+    fn show(&mut self, record: &TraceRecord, bytes: &[u8]) {
+        let kind = record.event.kind();
+        if let Some((mask, lookout)) = &mut self.lookout
+            && self.seen.is_none()
+            && mask.has(kind)
+            && lookout.waits_for(record)
+        {
+            self.seen = Some(*record);
+        }
+        if self.told_of.has(kind) && record.id.0 >= self.told {
+            self.write(record, bytes);
         }
     }
 
@@ -192,9 +239,9 @@ impl Tracer {
             let (time, insns) = (self.now, self.insns);
             heard.push(TraceRecord { id, time, insns, source, cause, event });
         }
-        if self.mask.has(event.kind()) && id.0 >= self.told {
+        if self.mask.has(event.kind()) {
             let (time, insns) = (self.now, self.insns);
-            self.write(&TraceRecord { id, time, insns, source, cause, event }, &[]);
+            self.show(&TraceRecord { id, time, insns, source, cause, event }, &[]);
         }
         for (record, bytes) in held.into_iter().flatten() {
             self.write(&record, &bytes);

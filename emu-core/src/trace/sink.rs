@@ -15,6 +15,12 @@ pub trait TraceSink {
     fn finish(&mut self) {}
 }
 
+/// Waits for a record: the run is stopped behind it.
+pub trait Lookout {
+    /// Whether it is this one.
+    fn waits_for(&mut self, record: &TraceRecord) -> bool;
+}
+
 /// What a log holds: records, and the bytes that some of them came with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Logged {

@@ -107,6 +107,9 @@ pub(crate) const TAKEN: usize = 0;
 /// Not taken, or simply the next instruction.
 pub(crate) const NEXT: usize = 1;
 
+/// More cycles than any budget covers: the run loop executes the block's one instruction by itself, in every engine tier.
+pub(crate) const STOP: u32 = u32::MAX;
+
 /// A run of instructions within one page.
 pub(crate) struct Block {
     /// Operations, and after them one that leaves the block.
@@ -117,7 +120,7 @@ pub(crate) struct Block {
     pub(crate) gpa: Gpa,
     /// Bytes it was decoded from.
     pub(crate) bytes: u16,
-    /// Cycles of all its instructions.
+    /// Cycles of all its instructions; [`STOP`] if a debugger may wait for it.
     pub(crate) cycles: u32,
     pub(crate) mode: ModeKey,
     /// Its one instruction reaches into the next page: it is never kept.

@@ -1,6 +1,6 @@
 //! From RIP to a block: fetch through the instruction TLB, decode with iced-x86, specialise.
 
-use super::block::{Block, Cold, ModeKey, SlowForm};
+use super::block::{Block, Cold, ModeKey, STOP, SlowForm};
 use super::cache::BlockCache;
 use super::specialise::{self, Decoded};
 use super::{CostTable, CpuConfig, dispatch, fuse, jit};
@@ -81,6 +81,11 @@ impl Cpu {
         let mut insn = Instruction::default();
         while builder.cold.len() < BLOCK_MAX && decoder.can_decode() {
             let at = decoder.position();
+            let stops = self.engine.stops.may_stop_at(gpa.page_offset() + at as u64);
+            if stops && !builder.cold.is_empty() {
+                break;
+            }
+            builder.stops |= stops;
             decoder.decode_out(&mut insn);
             if insn.is_invalid()
                 && decoder.last_error() == DecoderError::NoMoreBytes
@@ -95,6 +100,9 @@ impl Cpu {
             builder.push(&insn, decoder.position(), too_long, &self.config);
             if insn.is_invalid() || ends_block(&insn) {
                 builder.ended = true;
+                break;
+            }
+            if stops {
                 break;
             }
         }
@@ -144,6 +152,8 @@ struct Builder {
     /// The last instruction decides itself where execution goes on.
     ended: bool,
     crossing: bool,
+    /// A debugger may wait for its one instruction.
+    stops: bool,
 }
 
 impl Builder {
@@ -157,6 +167,7 @@ impl Builder {
             last_are_hot: [false; 2],
             ended: false,
             crossing: false,
+            stops: false,
         }
     }
 
@@ -206,7 +217,7 @@ impl Builder {
             cold: self.cold.into_boxed_slice(),
             gpa: self.gpa,
             bytes: self.bytes as u16,
-            cycles: ahead,
+            cycles: if self.stops { STOP } else { ahead },
             mode: self.mode,
             crossing: self.crossing,
             links: [Cell::new(BlockCache::no_link()), Cell::new(BlockCache::no_link())],

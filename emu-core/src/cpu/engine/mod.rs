@@ -145,6 +145,8 @@ pub(crate) struct Engine {
     unlinked: Option<Unlinked>,
     /// Identity of the memory that host addresses point into.
     memory: Option<crate::mem::HostPage>,
+    /// What a debugger waits for.
+    pub(in crate::cpu) stops: crate::cpu::stops::Stops,
     stats: EngineStats,
 }
 
@@ -163,6 +165,7 @@ impl Engine {
             device_access: false,
             unlinked: None,
             memory: None,
+            stops: crate::cpu::stops::Stops::default(),
             stats: EngineStats::default(),
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Position {
     pub(super) fruitless: u32,
     retired: u64,
     clock_ps: u64,
+    /// Some blocks must not be covered.
+    pub(super) stops: bool,
 }
 
 /// So many deliveries in a row of which no handler executed an instruction: it won't come to anything any more. Longer
@@ -29,6 +31,8 @@ pub(super) const FRUITLESS_MAX: u32 = 1 << 20;
 
 /// Never charge further ahead than this: keeps sums far from overflow.
 const BUDGET_MAX: u64 = 1 << 40;
+/// Less than a block costs that the run loop must look at first.
+const STOP_BUDGET_MAX: u64 = super::block::STOP as u64 >> 1;
 
 impl Position {
     pub(super) fn new(clock_ps: u64) -> Self {
@@ -42,6 +46,7 @@ impl Position {
             fruitless: 0,
             retired: 0,
             clock_ps,
+            stops: false,
         }
     }
 
@@ -60,7 +65,8 @@ impl Position {
     pub(super) fn aim(&mut self, deadline: VirtTime, insn_limit: u64) {
         let now = self.now();
         let cycles = deadline.since(now).0.div_ceil(self.clock_ps);
-        let cycles = cycles.min(insn_limit.saturating_sub(self.insns)).min(BUDGET_MAX);
+        let most = if self.stops { STOP_BUDGET_MAX } else { BUDGET_MAX };
+        let cycles = cycles.min(insn_limit.saturating_sub(self.insns)).min(most);
         self.budget = cycles as i64;
         self.end = now.after(VirtDuration(cycles.saturating_mul(self.clock_ps)));
     }

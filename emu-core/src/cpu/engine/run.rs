@@ -23,6 +23,10 @@ pub enum Exit {
     Shutdown,
     /// Exceptions or interrupts are delivered over and over, and no handler's first instruction can be executed.
     Livelock,
+    /// A debugger waits for the next instruction ([`crate::cpu::CpuStops`]).
+    Breakpoint,
+    /// A debugger waits for what the last instruction did to memory.
+    Watchpoint,
 }
 
 /// IA32_APIC_BASE, and its flag of the bootstrap processor (SDM vol. 3A, figure 11-5).
@@ -36,6 +40,7 @@ impl Cpu {
         self.check_memory(bus);
         self.check_tier(bus);
         self.heed_watches(bus);
+        self.engine.position.stops = self.engine.stops.any_code();
         self.engine.position.aim(deadline, insn_limit);
         loop {
             self.engine.stats.loop_turns += 1;
@@ -54,6 +59,9 @@ impl Cpu {
             }
             // What was delivered may have changed the mode once more.
             self.trace_mode(bus);
+            if self.engine.stops.has_hit() {
+                return Exit::Watchpoint;
+            }
             if self.engine.position.fruitless >= FRUITLESS_MAX && self.engine.fruitless() >= FRUITLESS_MAX {
                 return Exit::Livelock;
             }
@@ -69,6 +77,9 @@ impl Cpu {
             if self.pending_debug != 0 && self.shadow != Shadow::Debug {
                 // A delivery's own stores met a data breakpoint: that comes before the handler's first instruction.
                 continue;
+            }
+            if self.engine.stops.any_code() && self.stops_here() {
+                return Exit::Breakpoint;
             }
             if self.must_step() {
                 self.step(bus);
@@ -140,12 +151,14 @@ impl Cpu {
         }
     }
 
-    /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF, or because the tier is that.
+    /// Whether the next instruction needs the stepper: single step, interrupt shadow, breakpoints, RF, a debugger outside, or because
+    /// the tier is that.
     pub(super) fn must_step(&self) -> bool {
         self.engine.tier == Tier::Step
             || self.shadow != Shadow::None
             || self.system_flags & (bit::TF | bit::RF) != 0
             || self.has_instruction_breakpoint()
+            || self.at_stop()
     }
 
     /// Executes exactly one instruction.

@@ -124,6 +124,7 @@ impl Cpu {
         let mut bytes = [0; 8];
         let buf = &mut bytes[..width.bytes() as usize];
         let pieces = self.pieces(bus, lin, buf.len(), Access::Read, context)?;
+        self.note_pieces(lin, pieces, buf.len(), false);
         self.read_pieces(bus, pieces, buf);
         Ok(u64::from_le_bytes(bytes))
     }
@@ -139,6 +140,7 @@ impl Cpu {
     ) -> Result<(), Fault> {
         let bytes = value.to_le_bytes();
         let pieces = self.pieces(bus, lin, width.bytes() as usize, Access::Write, context)?;
+        self.note_pieces(lin, pieces, width.bytes() as usize, true);
         self.write_pieces(bus, pieces, &bytes[..width.bytes() as usize]);
         Ok(())
     }
@@ -165,6 +167,7 @@ impl Cpu {
     ) -> Result<(), Fault> {
         let pieces = self.pieces(bus, lin, buf.len(), Access::Read, context)?;
         self.watch_data(lin, buf.len() as u64, false);
+        self.note_pieces(lin, pieces, buf.len(), false);
         self.read_pieces(bus, pieces, buf);
         Ok(())
     }
@@ -179,6 +182,7 @@ impl Cpu {
     ) -> Result<(), Fault> {
         let pieces = self.pieces(bus, lin, buf.len(), Access::Write, context)?;
         self.watch_data(lin, buf.len() as u64, true);
+        self.note_pieces(lin, pieces, buf.len(), true);
         self.write_pieces(bus, pieces, buf);
         Ok(())
     }
@@ -258,7 +262,7 @@ impl Cpu {
         context: Context,
     ) {
         let Some(page) = bus.mem_ref().host_page(entry.gpa) else { return };
-        if self.is_watched(entry.lin) {
+        if self.is_watched(entry.lin) || self.is_stop_page(entry.lin, entry.gpa) {
             self.mmu.fast[index] = FastEntry::EMPTY;
             return;
         }
@@ -275,6 +279,15 @@ impl Cpu {
             write,
             addend: (page.host as u64).wrapping_sub(tag),
         };
+    }
+
+    /// Tells a debugger's stops of an access.
+    fn note_pieces(&mut self, lin: Lin, pieces: Pieces, len: usize, write: bool) {
+        let head = len.min(pieces.split);
+        self.note_access(lin, pieces.first, head as u64, write);
+        if head < len {
+            self.note_access(lin.plus(head as u64), pieces.second, (len - head) as u64, write);
+        }
     }
 
     fn read_pieces(&mut self, bus: &mut dyn CpuBus, pieces: Pieces, buf: &mut [u8]) {

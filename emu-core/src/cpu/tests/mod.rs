@@ -87,7 +87,9 @@ fn execute(cpu: &mut Cpu, bus: &mut FlatBus, insns: u64) {
             | super::Exit::InsnLimit
             | super::Exit::Halted
             | super::Exit::Shutdown
-            | super::Exit::Livelock => break,
+            | super::Exit::Livelock
+            | super::Exit::Breakpoint
+            | super::Exit::Watchpoint => break,
         }
     }
 }
