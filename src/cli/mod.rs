@@ -1,7 +1,9 @@
 //! The command line. One file a subcommand; none of them knows how the machine works inside.
 
 mod bisect;
+mod debug;
 mod explain;
+mod explore;
 mod guest;
 mod inspect;
 mod journey;
@@ -80,6 +82,10 @@ enum Command {
     Replay(record::ReplayArgs),
     /// Find the first instruction and the first record at which two runs part
     Bisect(bisect::BisectArgs),
+    /// What would happen if: many runs from one moment, each with something else changed
+    Explore(explore::ExploreArgs),
+    /// Serve gdb: forwards and backwards, with watchpoints on what devices do
+    Debug(debug::DebugArgs),
     /// Run scenarios against what is expected of them
     Test(test::TestArgs),
 }
@@ -110,6 +116,8 @@ pub fn main() -> ExitCode {
         Some(Command::Record(args)) => record::record(args),
         Some(Command::Replay(args)) => record::replay(args),
         Some(Command::Bisect(args)) => bisect::bisect(&args),
+        Some(Command::Explore(args)) => explore::explore(&args),
+        Some(Command::Debug(args)) => debug::debug(&args),
         Some(Command::Test(args)) => test::test(&args),
     };
     match result {

@@ -38,6 +38,12 @@ pub(super) struct RunArgs {
     scenario: Option<String>,
     #[command(flatten)]
     overrides: Overrides,
+    /// Let gdb come in at 127.0.0.1:1234 at any time; see `glassbox debug`
+    #[arg(short = 's', id = "gdb")]
+    gdb: bool,
+    /// Wait for gdb before the first instruction
+    #[arg(short = 'S', id = "wait", requires = "gdb")]
+    wait: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -169,7 +175,23 @@ pub(super) fn demo(args: RunArgs) -> Result<u8, Error> {
 
 /// `glassbox run`.
 pub(super) fn run(args: RunArgs) -> Result<u8, Error> {
+    if args.gdb {
+        let (wait, serial) = (args.wait, args.output.serial.clone());
+        return super::debug::serve(machine(args)?.0, super::debug::DEFAULT, !wait, serial.as_deref());
+    }
     Session::start(args, None)?.run()
+}
+
+/// What is to be run, and what of it is to be kept.
+fn machine(args: RunArgs) -> Result<(Machine, Output), Error> {
+    let mut scenario = match &args.scenario {
+        Some(name) => Scenario::load(name)?,
+        None if args.overrides.name_a_guest() => Scenario::bare(),
+        None => Scenario::load("demo")?,
+    };
+    args.overrides.apply(&mut scenario)?;
+    scenario.prepare(super::guest::tell)?;
+    Ok((Machine::new(scenario)?, args.output))
 }
 
 /// A machine with everything that is watched of it.
@@ -186,14 +208,8 @@ pub(super) struct Session {
 
 impl Session {
     fn start(args: RunArgs, log: Option<SharedLog>) -> Result<Self, Error> {
-        let mut scenario = match &args.scenario {
-            Some(name) => Scenario::load(name)?,
-            None if args.overrides.name_a_guest() => Scenario::bare(),
-            None => Scenario::load("demo")?,
-        };
-        args.overrides.apply(&mut scenario)?;
-        scenario.prepare(super::guest::tell)?;
-        Self::new(Machine::new(scenario)?, args.output, log)
+        let (machine, output) = machine(args)?;
+        Self::new(machine, output, log)
     }
 
     /// Watches `machine` as `output` says; `log` gets every record if no trace file does.
@@ -366,7 +382,7 @@ pub(super) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
 }
 
 /// Where a console's bytes go.
-enum Sink {
+pub(super) enum Sink {
     Nowhere,
     Stdout,
     File(PathBuf, File),
@@ -374,7 +390,7 @@ enum Sink {
 
 impl Sink {
     /// `stdio`, `none` or a file; by default stdout, or nowhere if that is for something else.
-    fn open(place: Option<&Path>, quiet: bool) -> Result<Self, Error> {
+    pub(super) fn open(place: Option<&Path>, quiet: bool) -> Result<Self, Error> {
         Ok(match place {
             None if quiet => Self::Nowhere,
             None => Self::Stdout,
@@ -384,7 +400,7 @@ impl Sink {
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Self::Nowhere => Ok(()),
             Self::Stdout => {

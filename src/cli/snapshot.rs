@@ -29,7 +29,7 @@ enum What {
         #[arg(value_name = "SNAPSHOT")]
         file: PathBuf,
     },
-    /// What two differ in: registers and fields by name, pages by address; the exit code is 1 if they do
+    /// What two differ in: registers and fields by name, pages by address and symbol; the exit code is 1 if they do
     Diff {
         /// One
         #[arg(value_name = "A")]
@@ -48,10 +48,13 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> Result<u8, Error> {
             Ok(OK)
         }
         What::Diff { a, b } => {
-            let difference = snapshot::diff(&mut Snapshot::open(a)?, &mut Snapshot::open(b)?)?;
+            let mut difference = snapshot::diff(&mut Snapshot::open(a)?, &mut Snapshot::open(b)?)?;
             if difference.is_empty() {
                 print("no difference\n")?;
                 return Ok(OK);
+            }
+            if !difference.pages.is_empty() {
+                difference.name_pages(&snapshot::load(b)?.physical_symbols());
             }
             print(&difference.to_string())?;
             Ok(FAILED)

@@ -110,12 +110,19 @@ impl Machine {
             arrival: None,
             stop: None,
             goal: None,
+            changed_frame: None,
             serial: Console::default(),
             debugcon: Console::default(),
         };
         platform.lay_regions();
         platform.drain();
-        Ok(Self { cpu, platform, scenario: Arc::new(scenario), history: History::default() })
+        Ok(Self {
+            cpu,
+            platform,
+            scenario: Arc::new(scenario),
+            history: History::default(),
+            seen_outside: false,
+        })
     }
 
     /// Puts the guest into memory and the processor where the guest's boot protocol says.

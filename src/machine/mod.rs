@@ -23,14 +23,21 @@ mod remapping;
 mod routing;
 mod run;
 pub mod snapshot;
+mod stops;
 mod summary;
+mod timeline;
+mod touch;
 mod watch;
 
 pub use checkpoint::{Checkpoint, RewindError};
 pub use digest::Digest;
 pub use parts::{Parts, Watched};
+pub use platform::FrameChange;
 pub use run::{Goal, Stop};
+pub use stops::{Hit, RecordStop, Stops};
 pub use summary::{Counters, Summary};
+pub use timeline::{Back, Timeline};
+pub use touch::TouchError;
 
 use crate::scenario::Scenario;
 use emu_core::VirtTime;
@@ -48,6 +55,8 @@ pub struct Machine {
     platform: Platform,
     scenario: Arc<Scenario>,
     history: History,
+    /// The record that was waited for came of an event, not of what the processor did.
+    seen_outside: bool,
 }
 
 impl Machine {

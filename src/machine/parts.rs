@@ -118,6 +118,8 @@ impl Machine {
             debugcon: _,
             // Of the call of `run` in progress.
             goal: _,
+            // Whoever changes a frame makes another run.
+            changed_frame: _,
         } = &self.platform;
         let Devices { nic, host_bridge, lpc, config_ports, pit, rtc, uart, acpi_pm, kbc, debug_port } =
             devices;

@@ -16,6 +16,20 @@ use emu_devices::e1000::E1000;
 use emu_devices::lapic::{Mode, Request};
 use emu_net::converse::Step;
 
+/// What happens to a frame on its way to the card: a run that is to go otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameChange {
+    /// It is lost.
+    Lose,
+    /// A byte of it is another, if it is that long.
+    Set {
+        /// Which.
+        offset: usize,
+        /// Its value.
+        value: u8,
+    },
+}
+
 /// The world of the processors.
 #[derive(Debug)]
 pub(super) struct Platform {
@@ -34,6 +48,8 @@ pub(super) struct Platform {
     pub(super) stop: Option<Stop>,
     /// Where the run in progress is to stop, if the processor can't know.
     pub(super) goal: Option<Position>,
+    /// A frame that arrives otherwise than the far end sent it.
+    pub(super) changed_frame: Option<(u64, FrameChange)>,
     pub(super) serial: Console,
     pub(super) debugcon: Console,
 }
@@ -115,9 +131,18 @@ impl Platform {
         // What happens at the far end has no cause inside the machine.
         self.board.fabric.tracer.set_cause(None);
         self.tell_conversations();
-        if let Some(frame) = arrived {
+        if let Some(mut frame) = arrived {
             let packet = self.frames_in;
             self.frames_in += 1;
+            match self.changed_frame.filter(|(changed, _)| *changed == packet) {
+                None => {}
+                Some((_, FrameChange::Lose)) => return,
+                Some((_, FrameChange::Set { offset, value })) => {
+                    if let Some(byte) = frame.bytes.get_mut(offset) {
+                        *byte = value;
+                    }
+                }
+            }
             self.board.fabric.tracer.set_cause(None);
             self.with_nic(|nic, ctx, _| nic.frame_in(ctx, packet, &frame));
         }
@@ -326,7 +351,7 @@ impl CpuBus for Platform {
     }
 
     fn wants_stop(&self) -> bool {
-        self.stop.is_some() || self.goal_reached()
+        self.stop.is_some() || self.goal_reached() || self.board.fabric.tracer.has_seen()
     }
 }
 

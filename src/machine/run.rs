@@ -30,6 +30,12 @@ pub enum Stop {
     Slice,
     /// Chips kept signalling each other without end.
     SignalStorm,
+    /// The next instruction is one that a debugger waits for ([`super::Stops`]).
+    Breakpoint,
+    /// The last instruction has accessed memory that a debugger watches.
+    Watchpoint,
+    /// There was a record that a debugger waits for.
+    Record,
 }
 
 impl Stop {
@@ -47,6 +53,9 @@ impl Stop {
             Self::Limit => "limit".to_owned(),
             Self::Slice => "running".to_owned(),
             Self::SignalStorm => "signal-storm".to_owned(),
+            Self::Breakpoint => "breakpoint".to_owned(),
+            Self::Watchpoint => "watchpoint".to_owned(),
+            Self::Record => "record".to_owned(),
         }
     }
 }
@@ -77,9 +86,19 @@ impl Machine {
     pub fn run(&mut self, goal: &Goal) -> Stop {
         let bounds = self.bounds(goal);
         self.platform.goal.clone_from(&goal.position);
+        self.forget_hits();
+        let mut waited_for = None;
         loop {
+            let before = self.platform.board.fabric.tracer.has_seen();
             self.platform.deliver_due(self.cpu.now(), self.cpu.insns());
+            self.seen_outside = !before && self.platform.board.fabric.tracer.has_seen();
             if let Some(stop) = self.platform.stop.clone() {
+                return stop;
+            }
+            if self.platform.board.fabric.tracer.has_seen() {
+                return Stop::Record;
+            }
+            if let Some(stop) = waited_for {
                 return stop;
             }
             if self.platform.goal_reached() {
@@ -99,6 +118,8 @@ impl Machine {
                         return stop;
                     }
                 }
+                Exit::Breakpoint => waited_for = Some(Stop::Breakpoint),
+                Exit::Watchpoint => waited_for = Some(Stop::Watchpoint),
                 Exit::Shutdown => return Stop::TripleFault,
                 Exit::Livelock => return Stop::Livelock,
             }

@@ -2,7 +2,7 @@
 //! notice; nor does a run go otherwise for it. What goes back and forth between stops is [`super::Timeline`].
 
 use super::{Machine, Stop};
-use crate::view::Filter;
+use crate::view::filter::Filter;
 use emu_core::cpu::{CpuStops, DataHit, DataStop};
 use emu_core::trace::{Lookout, TraceEvent, TraceKind, TraceMask, TraceRecord};
 use emu_core::{Bdf, Gpa, Lin, PAGE_SIZE, Slot, VirtTime};
@@ -78,14 +78,16 @@ impl RecordStop {
         match self {
             Self::Packet(_) => of(TraceKind::Net),
             Self::Interrupt(_) | Self::Exception(_) => of(TraceKind::Cpu),
-            Self::Fault => TraceMask::ALL,
+            Self::Fault => of(TraceKind::Fault).with(TraceKind::Dma),
             Self::Iova { .. } | Self::Physical { .. } => of(TraceKind::Dma),
             Self::Register { .. } => of(TraceKind::Mmio),
             Self::Matching(filter) => filter.kinds,
         }
     }
 
-    fn is(&self, record: &TraceRecord) -> bool {
+    /// Whether it is this one.
+    #[must_use]
+    pub fn is(&self, record: &TraceRecord) -> bool {
         let (read, write) = match record.event {
             TraceEvent::DmaRead { .. } | TraceEvent::MmioRead { .. } => (true, false),
             TraceEvent::DmaWrite { .. } | TraceEvent::MmioWrite { .. } => (false, true),
@@ -180,16 +182,21 @@ pub enum Hit {
     /// An access of the processor's to memory.
     Data(DataHit),
     /// A record.
-    Record(TraceRecord),
+    Record {
+        /// The record.
+        record: TraceRecord,
+        /// It came of an event, a frame's arrival for instance, rather than of what the processor did.
+        outside: bool,
+    },
 }
 
 impl Hit {
-    /// The moment at which what was waited for began: before it, the run was still to do it. `None` if it has not happened yet.
-    pub(super) fn began(&self) -> Option<VirtTime> {
+    /// When what was waited for began, and how many instructions were retired by then. `None` if it has not happened yet.
+    pub(super) fn began(&self) -> Option<(VirtTime, u64)> {
         match self {
             Self::Code => None,
-            Self::Data(hit) => Some(hit.time),
-            Self::Record(record) => Some(record.time),
+            Self::Data(hit) => Some((hit.time, hit.insns)),
+            Self::Record { record, .. } => Some((record.time, record.insns)),
         }
     }
 }
@@ -199,8 +206,7 @@ impl Machine {
     pub fn set_stops(&mut self, stops: Stops) {
         let Stops { code, data, records } = stops;
         self.cpu.set_stops(CpuStops { code, data });
-        let mask =
-            records.iter().fold(TraceMask::NONE, |mask, stop| mask.union(stop.kinds()));
+        let mask = records.iter().fold(TraceMask::NONE, |mask, stop| mask.union(stop.kinds()));
         let lookout: Box<dyn Lookout> = Box::new(Waiting(records));
         self.tracer().look_out((mask != TraceMask::NONE).then_some((mask, lookout)));
     }
@@ -215,9 +221,18 @@ impl Machine {
         match stop {
             Stop::Breakpoint => Some(Hit::Code),
             Stop::Watchpoint => self.cpu.take_data_hit().map(Hit::Data),
-            Stop::Record => self.tracer().take_seen().map(Hit::Record),
+            Stop::Record => {
+                let outside = self.seen_outside;
+                self.tracer().take_seen().map(|record| Hit::Record { record, outside })
+            }
             _ => None,
         }
+    }
+
+    /// What stopped an earlier run is not what stops the next one.
+    pub(super) fn forget_hits(&mut self) {
+        self.cpu.take_data_hit();
+        self.tracer().take_seen();
     }
 
     /// A watch on `len` bytes at a linear address and on the memory that it is mapped to now.

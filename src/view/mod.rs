@@ -17,6 +17,7 @@ pub mod plain;
 pub mod report;
 pub mod sink;
 pub mod stages;
+pub mod symbol_file;
 pub mod symbols;
 pub mod table;
 pub mod tell;

@@ -60,6 +60,18 @@ impl Symbols {
         self.0.iter().find(|(_, known)| known == name).map(|(address, _)| *address)
     }
 
+    /// With more of them.
+    #[must_use]
+    pub fn with(mut self, more: Vec<(u64, String)>) -> Self {
+        self.0.extend(more);
+        Self::new(self.0).unwrap_or_default()
+    }
+
+    /// All, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.0.iter().map(|(address, name)| (*address, &name[..]))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

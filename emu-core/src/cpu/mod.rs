@@ -275,6 +275,11 @@ impl Cpu {
         self.regs[(index & 15) as usize] = value;
     }
 
+    /// Random numbers follow from another seed from now on.
+    pub const fn set_seed(&mut self, seed: u64) {
+        self.config.seed = seed;
+    }
+
     /// Sets XCR0: which components XSAVE knows.
     pub const fn set_xcr0(&mut self, value: u64) {
         self.xcr0 = value;

@@ -202,6 +202,7 @@ impl Cpu {
         self.set_rflags(rflags);
         self.engine.restore_position(now, insns, fruitless);
         self.engine.forget_link();
+        self.engine.stops.forget_passed();
         self.update_watches();
         self.update_mode();
         self.traced_mode = traced_mode;

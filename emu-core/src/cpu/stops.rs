@@ -41,6 +41,8 @@ pub struct DataHit {
     pub write: bool,
     /// When the instruction began.
     pub time: VirtTime,
+    /// Instructions retired before it.
+    pub insns: u64,
 }
 
 /// What a debugger waits for.
@@ -77,6 +79,11 @@ impl Stops {
     /// Whether any instruction is waited for.
     pub(super) fn any_code(&self) -> bool {
         self.offsets.is_some()
+    }
+
+    /// The processor was taken elsewhere.
+    pub(super) fn forget_passed(&mut self) {
+        self.passed = None;
     }
 
     pub(super) fn any_data(&self) -> bool {
@@ -165,8 +172,9 @@ impl Cpu {
                     || stop.physical.iter().any(|range| touches(range, gpa.0, len)))
         });
         if let Some(stop) = found {
-            let time = self.stamp().now;
-            self.engine.stops.hit = Some(DataHit { stop, lin, gpa, len, write, time });
+            let at = self.stamp();
+            let (time, insns) = (at.now, at.insns);
+            self.engine.stops.hit = Some(DataHit { stop, lin, gpa, len, write, time, insns });
             self.leave_after_instruction();
         }
     }

@@ -158,7 +158,8 @@ impl X87 {
     }
 
     /// The tag word as FSTENV stores it: two bits for each physical register (figure 8-7).
-    pub(crate) fn tag_word(&self) -> u16 {
+    #[must_use]
+    pub fn tag_word(&self) -> u16 {
         let tag = |n: usize| match F80::unpack(self.registers[n]).kind {
             _ if self.valid & 1 << n == 0 => 3,
             Kind::Normal => 0,

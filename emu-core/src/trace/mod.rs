@@ -32,6 +32,12 @@ impl TraceMask {
         Self(self.0 | kind.bit())
     }
 
+    /// What either of the two wants.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether `kind` is wanted.
     #[must_use]
     pub const fn has(self, kind: TraceKind) -> bool {
@@ -125,8 +131,8 @@ impl Tracer {
     }
 
     fn update_mask(&mut self) {
-        let looked = self.lookout.as_ref().map_or(0, |(mask, _)| mask.0);
-        self.mask = TraceMask(self.told_of.0 | looked);
+        let looked = self.lookout.as_ref().map_or(TraceMask::NONE, |(mask, _)| *mask);
+        self.mask = self.told_of.union(looked);
     }
 
     /// Whether there was a record that the lookout waits for.

@@ -3,6 +3,7 @@
 
 mod chips;
 mod fabric;
+mod modules;
 mod processor;
 
 use crate::view::table::{REGISTERS, View};

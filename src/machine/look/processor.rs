@@ -194,7 +194,18 @@ impl Machine {
         if mem.read(Gpa(start), &mut memory).is_err() {
             return Symbols::default();
         }
-        Symbols::kallsyms(&memory).unwrap_or_default()
+        let kernel = Symbols::kallsyms(&memory).unwrap_or_default();
+        let modules = self.module_symbols(&kernel);
+        kernel.with(modules)
+    }
+
+    /// [`Self::symbols`] by where they are in physical memory, as the processor's page tables map them now.
+    #[must_use]
+    pub fn physical_symbols(&self) -> Symbols {
+        let symbols = self.symbols();
+        let physical =
+            |(address, name): (u64, &str)| Some((self.translate(Lin(address))?.0, name.to_owned()));
+        Symbols::default().with(symbols.iter().filter_map(physical).collect())
     }
 
     /// Where the processor is.

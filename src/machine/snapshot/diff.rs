@@ -1,8 +1,9 @@
-//! What two snapshots differ in: registers and fields by path, pages by address.
+//! What two snapshots differ in: registers and fields by path, pages by address, with the guest's name for the place.
 
 use super::Snapshot;
 use super::leaves::leaves;
 use crate::error::Error;
+use crate::view::symbols::Symbols;
 use emu_core::{Gpa, PAGE_SIZE};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ pub struct Field {
 }
 
 /// A page in which two snapshots differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageDifference {
     /// The page.
     pub page: Gpa,
@@ -30,6 +31,8 @@ pub struct PageDifference {
     pub bytes: usize,
     /// That byte in both.
     pub values: [u8; 2],
+    /// What the guest calls the place, if that is known.
+    pub name: Option<String>,
 }
 
 /// All in which two snapshots differ.
@@ -46,6 +49,13 @@ impl Difference {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.pages.is_empty()
+    }
+
+    /// Names the places in pages by symbols of physical addresses.
+    pub fn name_pages(&mut self, symbols: &Symbols) {
+        for page in &mut self.pages {
+            page.name = symbols.name(page.first.0);
+        }
     }
 }
 
@@ -98,7 +108,13 @@ fn page_difference(page: Gpa, a: &[u8], b: &[u8]) -> Option<PageDifference> {
     let differs = |at: &usize| a[*at] != b[*at];
     let first = (0..a.len().min(b.len())).find(differs)?;
     let bytes = (first..a.len().min(b.len())).filter(differs).count();
-    Some(PageDifference { page, first: page.plus(first as u64), bytes, values: [a[first], b[first]] })
+    Some(PageDifference {
+        page,
+        first: page.plus(first as u64),
+        bytes,
+        values: [a[first], b[first]],
+        name: None,
+    })
 }
 
 impl fmt::Display for Difference {
@@ -108,10 +124,11 @@ impl fmt::Display for Difference {
             let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
             writeln!(f, "{path:width$}  {} -> {}", side(a), side(b))?;
         }
-        for PageDifference { page, first, bytes, values: [a, b] } in &self.pages {
+        for PageDifference { page, first, bytes, values: [a, b], name } in &self.pages {
+            let name = name.as_ref().map_or_else(String::new, |name| format!("  {name}"));
             writeln!(
                 f,
-                "page {:#x}  {bytes} bytes, the first at {:#x}: {a:02x} -> {b:02x}",
+                "page {:#x}  {bytes} bytes, the first at {:#x}: {a:02x} -> {b:02x}{name}",
                 page.0, first.0
             )?;
         }

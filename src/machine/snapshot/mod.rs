@@ -182,6 +182,15 @@ fn of_store(error: StoreError, path: &Path) -> Error {
     }
 }
 
+/// Whether `path` begins as a snapshot does.
+#[must_use]
+pub fn is_one(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; 21];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"// glassbox snapshot "
+}
+
 /// A machine that goes on where [`save`] was called.
 pub fn load(path: &Path) -> Result<Machine, Error> {
     Snapshot::open(path)?.into_machine()
