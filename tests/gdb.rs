@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 
 /// gdb drives a run of `scenario` by `tests/gdb/{script}.py`.
 fn session(scenario: &str, script: &str) {
+    let folder = tempfile::tempdir().unwrap();
     let mut stub = Command::new(env!("CARGO_BIN_EXE_glassbox"))
         .args(["debug", scenario, "--gdb", ":0", "--serial", "none"])
+        .current_dir(folder.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -19,7 +21,6 @@ fn session(scenario: &str, script: &str) {
             break rest.trim_end_matches('`').to_owned();
         }
     };
-    let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gdb").join(format!("{script}.py"));
     let session = Command::new("gdb")
         .args(["-nx", "-batch", "-ex", "set pagination off", "-ex", "set tcp connect-timeout 30"])

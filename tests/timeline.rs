@@ -201,7 +201,7 @@ fn a_run_that_is_debugged_is_the_same_run() {
 fn registers_are_watched_by_name_and_exceptions_and_frames_by_number() {
     let mut timeline = timeline();
     let transmit =
-        RecordStop::Register { slot: Slot::Nic(0), range: 0x3818..0x381c, read: false, write: true };
+        RecordStop::Register { slot: Slot::Nic(0), ranges: vec![0x3818..0x381c], read: false, write: true };
     for (stop, is) in [
         (transmit, (|event| matches!(event, TraceEvent::MmioWrite { offset: 0x3818, .. })) as fn(_) -> bool),
         (RecordStop::Packet(Some(4)), |event| matches!(event, TraceEvent::FrameIn { packet: 4, .. })),

@@ -64,9 +64,9 @@ pub fn serve(
         ) => Ok(target.timeline),
         // gdb has gone without a word.
         Err(error) if error.is_connection_error() => Ok(target.timeline),
-        Err(error) => match error.into_target_error() {
-            Some(error) => Err(error),
-            None => Err(Error::file(name)(std::io::Error::other("what gdb says can't be understood"))),
-        },
+        Err(error) if error.is_target_error() => {
+            error.into_target_error().map_or_else(|| Ok(target.timeline), Err)
+        }
+        Err(error) => Err(Error::file(name)(std::io::Error::other(error.to_string()))),
     }
 }

@@ -78,8 +78,9 @@ fn range_and_ways(
     Ok((start..start.saturating_add(len), ways.0, ways.1))
 }
 
-/// `e1000.RDT`: the chip's name as records have it, with or without its index, and the register's.
-fn register(name: &str) -> Result<(Slot, u64), String> {
+/// `e1000.RDT`: the chip's name as records have it, with or without its index, and the register's. The card has some at
+/// two places.
+fn register(name: &str) -> Result<(Slot, Vec<u64>), String> {
     /// The largest window of registers is the card's.
     const WINDOW: u64 = 0x2_0000;
     let refuse =
@@ -93,8 +94,9 @@ fn register(name: &str) -> Result<(Slot, u64), String> {
         _ => return Err(refuse()),
     };
     let full = format!("{slot} {wanted}");
-    let found = (0..WINDOW).step_by(4).find(|offset| names::register(slot, *offset) == full);
-    found.map(|offset| (slot, offset)).ok_or_else(refuse)
+    let found: Vec<u64> =
+        (0..WINDOW).step_by(4).filter(|offset| names::register(slot, *offset) == full).collect();
+    if found.is_empty() { Err(refuse()) } else { Ok((slot, found)) }
 }
 
 fn bdf(text: &str) -> Option<Bdf> {
@@ -225,9 +227,10 @@ impl Target<'_> {
                 self.add(Extra::Physical(data, dma))
             }
             ["register", name, rest @ ..] => {
-                let (slot, offset) = register(name)?;
-                let (range, read, write) = range_and_ways(offset, rest, 4)?;
-                self.add(Extra::Record(RecordStop::Register { slot, range, read, write }))
+                let (slot, offsets) = register(name)?;
+                let (_, read, write) = range_and_ways(0, rest, 4)?;
+                let ranges = offsets.into_iter().map(|offset| offset..offset + 4).collect();
+                self.add(Extra::Record(RecordStop::Register { slot, ranges, read, write }))
             }
             _ => Err("watch what?".to_owned()),
         }
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn registers_are_found_by_the_manuals_names() {
-        assert_eq!(register("e1000.RDT"), Ok((Slot::Nic(0), 0x2818)));
+        assert!(register("e1000.RDT").is_ok_and(|(slot, at)| slot == Slot::Nic(0) && at.contains(&0x2818)));
         assert!(register("iommu.GSTS_REG").or_else(|_| register("iommu.GSTS")).is_ok());
         assert!(register("e1000.NONSENSE").is_err() && register("RDT").is_err());
     }

@@ -56,8 +56,8 @@ pub enum RecordStop {
     Register {
         /// Which device.
         slot: Slot,
-        /// Which of its registers, by offset.
-        range: Range<u64>,
+        /// Which of its registers, by offset: one may have several places.
+        ranges: Vec<Range<u64>>,
         /// Stop at reads.
         read: bool,
         /// Stop at writes.
@@ -118,11 +118,11 @@ impl RecordStop {
                 ranges.iter().any(|range| touches(range, gpa.0, len)) && (*reads && read || *writes && write)
             }
             (
-                Self::Register { slot, range, read: reads, write: writes },
+                Self::Register { slot, ranges, read: reads, write: writes },
                 TraceEvent::MmioRead { offset, width, .. } | TraceEvent::MmioWrite { offset, width, .. },
             ) => {
                 *slot == record.source
-                    && touches(range, offset, width.bytes() as u32)
+                    && ranges.iter().any(|range| touches(range, offset, width.bytes() as u32))
                     && (*reads && read || *writes && write)
             }
             (Self::Matching(filter), _) => filter.sieve().wants(record),
@@ -156,9 +156,10 @@ impl fmt::Display for RecordStop {
                 }
                 write!(f, "{} by a device", ways(read, write))
             }
-            Self::Register { slot, range, read, write } => {
-                let name = crate::view::names::register(*slot, range.start);
-                write!(f, "{slot} {name} {}", ways(read, write))
+            Self::Register { slot, ranges, read, write } => {
+                let first = ranges.first().map_or(0, |range| range.start);
+                let name = crate::view::names::register(*slot, first);
+                write!(f, "{name} {}", ways(read, write))
             }
             Self::Matching(_) => write!(f, "a record that matches"),
         }

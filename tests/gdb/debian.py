@@ -15,7 +15,7 @@ def value(expression):
 
 def check(what, holds):
     if not holds:
-        print("FAILED:", what)
+        print("FAILED:", what, "|", run("monitor why"), run("monitor position"))
         run("quit 1")
 
 
