@@ -1,5 +1,5 @@
 //! The machine as gdb sees it: sessions of Debian's gdb, each a script in `tests/gdb` that ends with the word `passed`.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -2,7 +2,8 @@
 //!
 //! [`check`] is what the fuzz target, the bounded test and the corpus share. [`layout`] tells which byte means what, and
 //! what lies where in memory. The ways: whole blocks; one instruction at a time, asked for or as a tier; cut at random instants, where now
-//! and then the processor is thrown away and another goes on from its state; with a debugger that stops at many instructions and accesses. Nothing here knows what an instruction should do:
+//! and then the processor is thrown away and another goes on from its state; with a debugger that stops at many instructions and
+//! accesses. Nothing here knows what an instruction should do:
 //! `tests/oracle` compares that with a host's processor.
 
 mod layout;
