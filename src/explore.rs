@@ -173,7 +173,7 @@ fn run(machine: &mut Machine, change: Change, limit: Option<u64>) -> Outcome {
         exit: stop.name(),
         insns: machine.insns(),
         frames_out: parts.frames_out,
-        faults: parts.iommu.map_or(0, |iommu| iommu.stats.faults),
+        faults: parts.iommus.iter().map(|iommu| iommu.stats.faults).sum(),
         state: machine.state_hash(),
     }
 }

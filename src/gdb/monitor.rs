@@ -88,7 +88,7 @@ fn register(name: &str) -> Result<(Slot, Vec<u64>), String> {
     let (chip, wanted) = name.rsplit_once('.').ok_or_else(refuse)?;
     let slot = match chip {
         "e1000" | "e1000.0" => Slot::Nic(0),
-        "iommu" => Slot::Iommu,
+        "iommu" | "iommu0" => Slot::Iommu(0),
         "lapic" | "lapic0" => Slot::Lapic(0),
         "ioapic" => Slot::Ioapic,
         _ => return Err(refuse()),
