@@ -170,7 +170,12 @@ fn a_run_that_is_debugged_is_the_same_run() {
     timeline.machine_mut().tracer().attach(TraceMask::ALL, Box::new(log.clone()));
     timeline.machine_mut().capture_to(Box::new(capture.clone())).unwrap();
     let ram = Gpa(0)..Gpa(0x8000);
-    let data = DataStop { linear: None, physical: vec![ram.start.0..ram.end.0], read: true, write: true };
+    let data = DataStop {
+        linear: None,
+        physical: std::iter::once(ram.start.0..ram.end.0).collect(),
+        read: true,
+        write: true,
+    };
     let records = vec![RecordStop::Packet(None), RecordStop::Interrupt(None)];
     timeline.set_stops(Stops { code: [handler()].into(), data: vec![data], records });
     let (mut serial, mut stops) = (Vec::new(), 0u32);
@@ -200,8 +205,12 @@ fn a_run_that_is_debugged_is_the_same_run() {
 #[test]
 fn registers_are_watched_by_name_and_exceptions_and_frames_by_number() {
     let mut timeline = timeline();
-    let transmit =
-        RecordStop::Register { slot: Slot::Nic(0), ranges: vec![0x3818..0x381c], read: false, write: true };
+    let transmit = RecordStop::Register {
+        slot: Slot::Nic(0),
+        ranges: std::iter::once(0x3818..0x381c).collect(),
+        read: false,
+        write: true,
+    };
     for (stop, is) in [
         (transmit, (|event| matches!(event, TraceEvent::MmioWrite { offset: 0x3818, .. })) as fn(_) -> bool),
         (RecordStop::Packet(Some(4)), |event| matches!(event, TraceEvent::FrameIn { packet: 4, .. })),
