@@ -293,7 +293,7 @@ impl E1000 {
             self.phy.resetting = true;
             self.lose_link(ctx);
             ctx.cancel(Token::PhyReset as u32);
-            ctx.after(self.config.timing.phy_reset, Token::PhyReset as u32);
+            ctx.after(self.config.timing.phy_software_reset, Token::PhyReset as u32);
             return;
         }
         let changed = before ^ self.phy.control();

@@ -26,6 +26,9 @@ pub struct Timing {
     pub eeprom_load: VirtDuration,
     /// PHY reset until its registers answer. Estimate; Linux waits 10 ms.
     pub phy_reset: VirtDuration,
+    /// PHY software reset, register 0 bit 15. Estimate: less than the next MDIO access takes, since Linux's loopback test writes
+    /// the control register twice more without waiting, and works on the hardware.
+    pub phy_software_reset: VirtDuration,
     /// Auto-negotiation until the link is up: the shortest autoneg_wait_timer of IEEE 802.3, 28.3.2. Real gigabit links
     /// take 2 to 3 s.
     pub autonegotiation: VirtDuration,
@@ -43,6 +46,7 @@ impl Default for Timing {
             eeprom_write: VirtDuration::from_ms(10),
             eeprom_load: VirtDuration::from_us(1_700),
             phy_reset: VirtDuration::from_us(500),
+            phy_software_reset: VirtDuration::from_us(10),
             autonegotiation: VirtDuration::from_ms(500),
         }
     }
