@@ -41,7 +41,7 @@ sees "frame 0 in from the wire"
 sees "frames 1 in"
 tmux send-keys -t inspector 3
 sees "[3 IOMMU]"
-sees "mapped for 00:02.0"
+sees "DMA remapping on"
 tmux send-keys -t inspector : packet=2 Enter
 sees "frames 3 in"
 tmux send-keys -t inspector P
@@ -61,4 +61,14 @@ done
 start "$panicker"
 sees "a panic in the inspector"
 restored 101
+
+start "$glassbox tui demo"
+sees "stopped"
+inspector=$(ps -o pid= --ppid "$(tmux display -p -t inspector '#{pane_pid}')" | tr -d ' ')
+tmux kill-server
+for _ in $(seq 100); do
+    kill -0 "$inspector" 2>/dev/null || break
+    command sleep 0.1
+done
+if kill -9 "$inspector" 2>/dev/null; then echo "the inspector outlives its terminal"; exit 1; fi
 echo "the inspector steps, shows, quits, and always gives the terminal back"

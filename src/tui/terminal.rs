@@ -7,10 +7,13 @@ use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// How long a key is waited for before signals are looked at.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long after a signal the inspector has to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The open terminal. It is restored when this is dropped, and by a panic before its message is printed.
 pub struct Terminal {
@@ -25,6 +28,7 @@ impl Terminal {
         for number in [SIGHUP, SIGINT, SIGTERM] {
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
         }
+        leave_at_latest(Arc::clone(&signal));
         // Sets a hook that restores the terminal on a panic.
         Ok(Self { screen: ratatui::try_init()?, signal })
     }
@@ -50,6 +54,20 @@ impl Terminal {
             _ => None,
         })
     }
+}
+
+/// Ends the process if a signal alone does not: from a terminal that has gone, crossterm reads nothing over and over and never returns.
+#[allow(clippy::disallowed_methods, reason = "the terminal is at the machine's edge")]
+fn leave_at_latest(signal: Arc<AtomicUsize>) {
+    thread::spawn(move || {
+        while signal.load(Ordering::Relaxed) == 0 {
+            thread::sleep(PATIENCE);
+        }
+        thread::sleep(GRACE);
+        ratatui::restore();
+        let number = i32::try_from(signal.load(Ordering::Relaxed)).unwrap_or_default();
+        std::process::exit(128 + number)
+    });
 }
 
 impl Drop for Terminal {

@@ -170,7 +170,7 @@ impl X87 {
     }
 
     /// Loads the tag word; only emptiness counts.
-    pub(crate) fn set_tag_word(&mut self, word: u16) {
+    pub fn set_tag_word(&mut self, word: u16) {
         self.valid = (0..8).fold(0, |valid, n| valid | u8::from(word >> (2 * n) & 3 != 3) << n);
     }
 }
