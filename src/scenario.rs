@@ -6,6 +6,7 @@ use crate::dmar::Dmar;
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
 use crate::guests::{Flavour, Recipe, debian, packaged, selftest};
+use crate::profile::Profile;
 use crate::units::{Bytes, Span};
 use emu_core::VirtDuration;
 use emu_core::cpu::{CpuConfig, Tier};
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub title: String,
     /// What runs in the machine.
     pub guest: Guest,
+    /// Laid over the machine that the rest describes.
+    pub platform: Profile,
     /// How it is started if it is a Linux bzImage.
     pub boot: LinuxBoot,
     /// Its command line, if it takes one.
@@ -67,6 +70,7 @@ impl Default for Scenario {
         Self {
             title: String::new(),
             guest: Guest::Demo,
+            platform: Profile::default(),
             boot: LinuxBoot::default(),
             append: String::new(),
             memory: Bytes(64 << 20),
@@ -148,11 +152,24 @@ pub struct Nic {
     /// Whether its pin can be masked through the PCI command register, as since PCI 2.3; without, VFIO and Xen mask the whole
     /// interrupt instead and do not let it be shared.
     pub intx_masking: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a card stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Place {
+    /// On the root bus, at 00:02.0.
+    #[default]
+    Root,
+    /// Behind a bridge from PCI Express to conventional PCI, at 00:1e.0: device 2 of its bus.
+    BehindBridge,
 }
 
 impl Default for Nic {
     fn default() -> Self {
-        Self { mac: "52:54:00:12:34:56".to_owned(), intx_masking: true }
+        Self { mac: "52:54:00:12:34:56".to_owned(), intx_masking: true, place: Place::Root }
     }
 }
 
@@ -424,6 +441,11 @@ impl Scenario {
             self.guest = Guest::Kernel { kernel: made.kernel, initrd: Some(made.initrd) };
         }
         Ok(())
+    }
+
+    /// Writes out what the platform makes of the machine.
+    pub(crate) fn settle(&mut self) {
+        std::mem::take(&mut self.platform).apply(self);
     }
 
     /// The files that a run reads.

@@ -82,7 +82,7 @@ fn start(config: &Config, function: Function) -> Server {
     let Some((model, base)) = Model::of(&function).zip(function.enable()) else {
         fail!(Nic, "pci: {} has no memory at BAR0", function.bdf)
     };
-    let mut vtd = config.vtd.map(|base| start_vtd(config, base, function.bdf, &experiment));
+    let mut vtd = config.vtd.map(|base| start_vtd(config, base, function.requester(), &experiment));
     let remapped = config.interrupt_remapping && vtd.is_some();
     route_interrupt(config, function, if remapped { vtd.as_mut() } else { None });
 
@@ -113,7 +113,7 @@ fn route_interrupt(config: &Config, function: Function, vtd: Option<&mut Vtd>) {
     if let Some(vtd) = vtd {
         let (source, level) = match config.irq {
             Irq::Intx => (config.ioapic_sid, true),
-            Irq::Msi => (function.bdf, false),
+            Irq::Msi => (function.requester(), false),
         };
         vtd.remap_interrupt(NIC_HANDLE, remap::Entry { vector, destination, level, source });
         log!(
@@ -123,7 +123,7 @@ fn route_interrupt(config: &Config, function: Function, vtd: Option<&mut Vtd>) {
     }
     match config.irq {
         Irq::Intx => {
-            let pin = config.nic_gsi.unwrap_or(function.interrupt_line());
+            let pin = config.nic_gsi.map_or(function.interrupt_line(), |gsi| gsi.wrapping_add(function.root_pin()));
             if u32::from(pin) >= ioapic::pins() {
                 fail!(Usage, "ioapic: there is no pin {pin}; nic-gsi= says which one the NIC has");
             }

@@ -29,6 +29,9 @@ const HEADER_MULTI_FUNCTION: u32 = 1 << 23;
 const HEADER_BRIDGE: u32 = 1;
 
 const CAPABILITY_MSI: u8 = 0x05;
+const CAPABILITY_EXPRESS: u8 = 0x10;
+/// Express capabilities, bits 7:4 of the register at 2: a bridge to conventional PCI.
+const EXPRESS_TO_PCI: u32 = 7;
 const MSI_ENABLE: u32 = 1 << 16;
 const MSI_64_BIT: u32 = 1 << 23;
 /// Multiple Message Enable: zero, one vector.
@@ -172,6 +175,30 @@ impl Function {
         self.bdf.write(COMMAND, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
         log!("pci: {} registers at {:#x}, {} KiB, bus master on", self.bdf, assigned & !0xf, size >> 10);
         Some(u64::from(assigned & !0xf))
+    }
+
+    /// The bridge on bus 0 that it stands behind, if there is one.
+    fn bridge(&self) -> Option<Self> {
+        let bus = self.bdf.bus();
+        (0..32).map(|device| Self { bdf: Bdf::new(0, device, 0), ..*self }).find(|bridge| {
+            let is_bridge = bridge.bdf.read(HEADER) >> 16 & 0x7f == HEADER_BRIDGE;
+            is_bridge && bus != 0 && (bridge.bdf.read(BRIDGE_BUSES) >> 8) as u8 == bus
+        })
+    }
+
+    /// Who its requests say that they are from. On conventional PCI nobody says it, so that a bridge from Express speaks for all
+    /// behind it as device 0 of their bus (PCI Express to PCI/PCI-X Bridge Specification 1.0, 2.3).
+    pub fn requester(&self) -> Bdf {
+        let kind = |bridge: Self| Some(bridge.bdf.read(bridge.capability(CAPABILITY_EXPRESS)?) >> 20 & 0xf);
+        match self.bridge().and_then(kind) {
+            Some(EXPRESS_TO_PCI) => Bdf::new(self.bdf.bus(), 0, 0),
+            _ => self.bdf,
+        }
+    }
+
+    /// Which pin of the root bus its INTA# is: behind a bridge they go round by device (PCI-to-PCI Bridge 1.2, 9.1).
+    pub fn root_pin(&self) -> u8 {
+        if self.bridge().is_some() { self.bdf.device() % 4 } else { 0 }
     }
 
     /// The interrupt line register: on a machine with an I/O APIC, the pin that the firmware routed INTA# to.

@@ -7,6 +7,7 @@ mod explore;
 mod guest;
 mod inspect;
 mod journey;
+mod matrix;
 mod overrides;
 mod progress;
 mod record;
@@ -88,6 +89,8 @@ enum Command {
     Debug(debug::DebugArgs),
     /// Run scenarios against what is expected of them
     Test(test::TestArgs),
+    /// Run a scenario on every platform, and say where it fails
+    Matrix(matrix::MatrixArgs),
 }
 
 /// Runs the command line; the process ends with its answer.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explore(args)) => explore::explore(&args),
         Some(Command::Debug(args)) => debug::debug(&args),
         Some(Command::Test(args)) => test::test(&args),
+        Some(Command::Matrix(args)) => matrix::matrix(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

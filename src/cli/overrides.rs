@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::firmware::LinuxBoot;
+use crate::profile::Profile;
 use crate::scenario::{Guest, Network, Scenario};
 use crate::units::Bytes;
 use clap::Args;
@@ -36,6 +37,9 @@ pub(super) struct Overrides {
     /// tells them apart
     #[arg(long, value_name = "TIER")]
     engine: Option<Tier>,
+    /// Make the machine one of the named platforms
+    #[arg(long, value_name = "NAME")]
+    platform: Option<Profile>,
 }
 
 impl Overrides {
@@ -64,6 +68,9 @@ impl Overrides {
         }
         if let Some(engine) = self.engine {
             scenario.engine = engine;
+        }
+        if let Some(platform) = self.platform {
+            scenario.platform = platform;
         }
         if let Some(pcap) = self.pcap {
             let replaced = absolute(&pcap)?;

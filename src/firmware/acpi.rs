@@ -1,8 +1,9 @@
-//! ACPI tables of the board: RSDP, XSDT, FADT, FACS, MADT, MCFG, DMAR and a DSDT with the PCI root, its interrupt routing and S5.
+//! ACPI tables of the board: RSDP, XSDT, FADT, FACS, MADT, MCFG, DMAR ([`super::dmar`]) and a DSDT with the PCI root, its interrupt routing and S5.
 //!
 //! Manual: ACPI specification 6.5, chapter 5; VT-d specification, chapter 8 (DMAR). Everything that they say is what
 //! [`crate::machine::layout`] lays out.
 
+use super::dmar::Described;
 use crate::machine::layout;
 use acpi_tables::aml::{
     AddressSpace, AddressSpaceCacheable, Arg, Device, EISAName, IO, If, Memory32Fixed, Method, Name, Package,
@@ -14,9 +15,10 @@ use acpi_tables::mcfg::MCFG;
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
-use acpi_tables::{Aml, gas};
+use acpi_tables::{Aml, AmlSink, gas};
 use emu_core::mem::{LOW_RAM_END, PhysMem, Unbacked};
-use emu_core::{Bdf, Gpa};
+use emu_core::{Gpa, Pin};
+use emu_devices::pci::PciBridge;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Where the RSDP lies: Xen under Multiboot searches only 0xE0000-0xFFFFF.
@@ -30,28 +32,21 @@ const OEM: [u8; 6] = *b"GLSBOX";
 const OEM_TABLE: [u8; 8] = *b"GLASSBOX";
 
 /// What decides the tables' contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Platform {
-    /// The VT-d unit's interrupt remapping, if there is a unit.
-    pub vtd: Option<VtdTable>,
+#[derive(Clone, Copy, Debug)]
+pub struct Platform<'a> {
+    /// DMA remapping.
+    pub remapping: Described<'a>,
+    /// There is a bridge to conventional PCI.
+    pub bridge: bool,
     /// I/O APIC id.
     pub ioapic_id: u8,
 }
 
-/// What the DMAR table says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VtdTable {
-    /// Host address width in bits.
-    pub address_bits: u8,
-    /// Interrupts can be remapped.
-    pub interrupt_remapping: bool,
-}
-
 /// Writes all tables; answers where the RSDP is.
-pub fn write(mem: &mut PhysMem, platform: &Platform) -> Result<Gpa, Unbacked> {
+pub fn write(mem: &mut PhysMem, platform: &Platform<'_>) -> Result<Gpa, Unbacked> {
     let mut place = Place { mem, next: TABLES };
     let facs = place.put(&facs(), 64)?;
-    let dsdt = place.put(&bytes(&dsdt()), 16)?;
+    let dsdt = place.put(&bytes(&dsdt(platform.bridge)), 16)?;
     let fadt = place.put(&bytes(&fadt(facs, dsdt)), 16)?;
     let madt = place.put(&bytes(&madt(platform)), 16)?;
     let mut mcfg = MCFG::new(OEM, OEM_TABLE, 1);
@@ -61,8 +56,9 @@ pub fn write(mem: &mut PhysMem, platform: &Platform) -> Result<Gpa, Unbacked> {
     for table in [fadt, madt, mcfg] {
         xsdt.add_entry(table.0);
     }
-    if let Some(vtd) = platform.vtd {
-        xsdt.add_entry(place.put(&bytes(&dmar(vtd, platform.ioapic_id)), 16)?.0);
+    if platform.remapping.has_units() {
+        let dmar = platform.remapping.table(OEM, OEM_TABLE, platform.ioapic_id);
+        xsdt.add_entry(place.put(&bytes(&dmar), 16)?.0);
     }
     let xsdt = place.put(&bytes(&xsdt), 16)?;
     place.mem.write(RSDP, &bytes(&Rsdp::new(OEM, xsdt.0)))?;
@@ -183,7 +179,7 @@ struct LapicNmi {
 /// MPS INTI flags: active high and level-triggered.
 const HIGH_LEVEL: u16 = 0b1101;
 
-fn madt(platform: &Platform) -> impl Aml {
+fn madt(platform: &Platform<'_>) -> impl Aml {
     let mut table = Sdt::new(*b"APIC", 44, 5, OEM, OEM_TABLE, 1);
     table.write_u32(36, layout::LAPIC.0 as u32);
     // PCAT_COMPAT: there is an 8259 pair, to be masked.
@@ -200,29 +196,6 @@ fn madt(platform: &Platform) -> impl Aml {
     table
 }
 
-/// DMAR flags bit 0: interrupts can be remapped.
-const INTR_REMAP: u8 = 1;
-/// DRHD flags bit 0: this unit is for every PCI device.
-const INCLUDE_ALL: u8 = 1;
-
-/// DMAR (VT-d specification, 8.1) with one DRHD (8.3) whose scope names the I/O APIC (8.3.1).
-fn dmar(vtd: VtdTable, ioapic_id: u8) -> impl Aml {
-    let mut table = Sdt::new(*b"DMAR", 48, 1, OEM, OEM_TABLE, 1);
-    table.write_u8(36, vtd.address_bits - 1);
-    table.write_u8(37, if vtd.interrupt_remapping { INTR_REMAP } else { 0 });
-    let scope = device_scope(3, ioapic_id, layout::IOAPIC_SOURCE);
-    let len = 16 + scope.len() as u16;
-    table.append_slice(&[0u16.to_le_bytes(), len.to_le_bytes()].concat());
-    table.append_slice(&[INCLUDE_ALL, 0, 0, 0]);
-    table.append_slice(&layout::VTD.0.to_le_bytes());
-    table.append_slice(&scope);
-    table
-}
-
-fn device_scope(kind: u8, id: u8, bdf: Bdf) -> [u8; 8] {
-    [kind, 8, 0, 0, id, bdf.bus(), bdf.device(), bdf.function()]
-}
-
 /// Devices on bus 0 whose INTA is routed. All four pins are swizzled as the chipset does it: INTA of every device to PIRQA and
 /// so on.
 const ROUTED_DEVICES: u32 = 32;
@@ -231,10 +204,13 @@ const ROUTED_DEVICES: u32 = 32;
 struct Routing(Vec<[u32; 4]>);
 
 impl Routing {
-    /// By the interrupts of PIRQA-D.
-    fn new(interrupts: [u32; 4]) -> Self {
+    /// By the interrupts of PIRQA-D. On the bus behind a bridge pins go round by device number before they become the bridge's own.
+    fn new(interrupts: [u32; 4], behind: bool) -> Self {
         let rows = (0..ROUTED_DEVICES).flat_map(|device| {
-            (0..).zip(interrupts).map(move |(pin, interrupt)| [device << 16 | 0xffff, pin, 0, interrupt])
+            (0..4).map(move |pin| {
+                let own = if behind { PciBridge::swizzle(device as u8, Pin(pin)) } else { Pin(pin) };
+                [device << 16 | 0xffff, u32::from(pin), 0, interrupts[usize::from(own.0)]]
+            })
         });
         Self(rows.collect())
     }
@@ -248,7 +224,28 @@ impl Routing {
     }
 }
 
-fn dsdt() -> impl Aml {
+/// The method _PRT of the root bus, or of the bus behind the bridge (ACPI 6.5, 6.2.13): which interrupt each pin has, by
+/// whichever interrupt controllers are in use.
+struct Prt {
+    behind: bool,
+}
+
+impl Aml for Prt {
+    fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
+        let by_ioapic =
+            Routing::new([0, 1, 2, 3].map(|pirq| u32::from(layout::PIRQA_GSI) + pirq), self.behind);
+        let by_pic = Routing::new(layout::PIRQ_IRQS.map(u32::from), self.behind);
+        let (by_ioapic, by_pic) = (by_ioapic.rows(), by_pic.rows());
+        let (by_ioapic, by_pic) = (Routing::package(&by_ioapic), Routing::package(&by_pic));
+        let by_ioapic = Return::new(&by_ioapic);
+        let by_pic = Return::new(&by_pic);
+        let uses_ioapic = Path::new("\\PICF");
+        let choice = If::new(&uses_ioapic, vec![&by_ioapic]);
+        Method::new("_PRT".into(), 0, false, vec![&choice, &by_pic]).to_aml_bytes(sink);
+    }
+}
+
+fn dsdt(bridge: bool) -> impl Aml {
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM, OEM_TABLE, 1);
     // _PIC tells which interrupt controllers the system uses (ACPI 6.5, 5.8.1): 0 for the 8259 pair, 1 for the I/O APIC.
     let pair = 0u8;
@@ -283,17 +280,16 @@ fn dsdt() -> impl Aml {
     let resources = ResourceTemplate::new(vec![&buses, &config, &low_ports, &high_ports, &below, &above]);
     let resources = Name::new("_CRS".into(), &resources);
 
-    let by_ioapic = Routing::new([0, 1, 2, 3].map(|pirq| u32::from(layout::PIRQA_GSI) + pirq));
-    let by_pic = Routing::new(layout::PIRQ_IRQS.map(u32::from));
-    let (by_ioapic, by_pic) = (by_ioapic.rows(), by_pic.rows());
-    let (by_ioapic, by_pic) = (Routing::package(&by_ioapic), Routing::package(&by_pic));
-    let by_ioapic = Return::new(&by_ioapic);
-    let by_pic = Return::new(&by_pic);
-    let uses_ioapic = Path::new("\\PICF");
-    let choice = If::new(&uses_ioapic, vec![&by_ioapic]);
-    let routing = Method::new("_PRT".into(), 0, false, vec![&choice, &by_pic]);
-    let root =
-        Device::new("PCI0".into(), vec![&hid, &cid, &uid, &bus_number, &segment, &resources, &routing]);
+    let routing = Prt { behind: false };
+    let bridge_routing = Prt { behind: true };
+    let bridge_address = u32::from(layout::BRIDGE.device()) << 16 | u32::from(layout::BRIDGE.function());
+    let bridge_address = Name::new("_ADR".into(), &bridge_address);
+    let behind = Device::new("PCIB".into(), vec![&bridge_address, &bridge_routing]);
+    let mut inside: Vec<&dyn Aml> = vec![&hid, &cid, &uid, &bus_number, &segment, &resources, &routing];
+    if bridge {
+        inside.push(&behind);
+    }
+    let root = Device::new("PCI0".into(), inside);
 
     let board_id = EISAName::new("PNP0C02");
     let board_hid = Name::new("_HID".into(), &board_id);

@@ -169,7 +169,7 @@ pub(super) fn load(
     };
     let modules: Vec<Cow<'static, [u8]>> = initrd.iter().map(|initrd| Cow::Owned(initrd.to_vec())).collect();
     let limit = u64::from(field(at::INITRD_ADDR_MAX)?) + 1;
-    let modules = put_modules(mem, &modules, placed.end, limit)?;
+    let modules = put_modules(mem, &modules, placed.end, limit, boot.reserved)?;
     let max = (field(at::CMDLINE_SIZE)? as usize).min(low::COMMAND_LINE_MAX - 1);
     if boot.append.len() > max {
         return Err(LoadError::CommandLine { len: boot.append.len(), max });
@@ -187,7 +187,7 @@ pub(super) fn load(
         set(at::RAMDISK_SIZE, &(*len as u32).to_le_bytes());
     }
     set(at::ACPI_RSDP, &boot.rsdp.map_or(0, |rsdp| rsdp.0).to_le_bytes());
-    let map = memory_map(mem);
+    let map = memory_map(mem, boot.reserved);
     set(at::E820_COUNT, &[map.len() as u8]);
     for (index, range) in map.iter().enumerate() {
         let offset = at::E820_TABLE + index * 20;

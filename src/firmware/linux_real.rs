@@ -68,7 +68,7 @@ pub(super) fn load(
     let modules: Vec<Cow<'static, [u8]>> = initrd.iter().map(|initrd| Cow::Owned(initrd.to_vec())).collect();
     let limit = u64::from(since(VERSION_INITRD_MAX, at::INITRD_ADDR_MAX, INITRD_MAX)?) + 1;
     // A kernel unpacks itself over what follows it.
-    let modules = put_modules(mem, &modules, HIGH.max(end), limit)?;
+    let modules = put_modules(mem, &modules, HIGH.max(end), limit, boot.reserved)?;
 
     let mut setup = setup.to_vec();
     let mut set = |offset: usize, bytes: &[u8]| setup[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -84,5 +84,5 @@ pub(super) fn load(
     put(mem, "Linux setup", Gpa(SETUP), &setup)?;
     let command_line = [boot.append.as_bytes(), &[0]].concat();
     put(mem, "command line", Gpa(COMMAND_LINE), &command_line)?;
-    bios::load(mem, Start { cs: ENTRY, ip: 0, data: SEGMENT, sp: HEAP_END })
+    bios::load(mem, boot.reserved, Start { cs: ENTRY, ip: 0, data: SEGMENT, sp: HEAP_END })
 }

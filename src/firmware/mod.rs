@@ -5,6 +5,7 @@
 
 pub mod acpi;
 mod bios;
+pub mod dmar;
 mod elf;
 mod entry;
 mod flat;
@@ -25,6 +26,7 @@ use emu_core::Gpa;
 use emu_core::mem::{PhysMem, Unbacked};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Why an image can't be loaded. Whoever knows the file's name puts it in front.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +117,8 @@ pub struct Boot<'a> {
     pub rsdp: Option<Gpa>,
     /// How a bzImage is started.
     pub linux: LinuxBoot,
+    /// Memory that is not the guest's to use.
+    pub reserved: &'a [Range<u64>],
 }
 
 /// How a Linux bzImage is started.
@@ -221,13 +225,14 @@ fn put_command_line(mem: &mut PhysMem, append: &str) -> Result<Gpa, LoadError> {
     Ok(low::COMMAND_LINE)
 }
 
-/// Puts modules below the end of low memory (and below `limit`), page-aligned and above `floor`; answers start and length
-/// of each.
+/// Puts modules below the end of low memory (and below `limit`), page-aligned, above `floor` and out of `reserved` memory;
+/// answers start and length of each.
 fn put_modules(
     mem: &mut PhysMem,
     modules: &[Cow<'static, [u8]>],
     floor: u64,
     limit: u64,
+    reserved: &[Range<u64>],
 ) -> Result<Vec<(Gpa, u64)>, LoadError> {
     let low_end = mem.ram_ranges().first().map_or(0, |(_, end)| end.0);
     let mut top = low_end.min(limit);
@@ -235,11 +240,22 @@ fn put_modules(
     for module in modules {
         let len = module.len() as u64;
         let refuse = LoadError::Memory { what: "module", start: top.saturating_sub(len), end: top };
-        let start = top.checked_sub(len).map(|start| start & !0xfff).filter(|start| *start >= floor);
+        let start = place_below(top, len, reserved).filter(|start| *start >= floor);
         let start = start.ok_or(refuse)?;
         put(mem, "module", Gpa(start), module)?;
         placed.push((Gpa(start), len));
         top = start;
     }
     Ok(placed)
+}
+
+/// The highest place for `len` bytes below `top` that starts a page and has nothing reserved in it.
+fn place_below(mut top: u64, len: u64, reserved: &[Range<u64>]) -> Option<u64> {
+    loop {
+        let start = top.checked_sub(len)? & !0xfff;
+        match reserved.iter().find(|range| range.start < start + len && start < range.end) {
+            Some(range) => top = range.start,
+            None => return Some(start),
+        }
+    }
 }

@@ -106,7 +106,7 @@ pub(super) fn load(
     }
     let (entry, end) = place(mem, kernel, header)?;
     let command_line = put_command_line(mem, boot.append)?;
-    let placed = put_modules(mem, modules, end, u64::MAX)?;
+    let placed = put_modules(mem, modules, end, u64::MAX, boot.reserved)?;
     let name = b"Glassbox\0";
     let mut lists = name.to_vec();
     lists.resize(16, 0);
@@ -117,7 +117,7 @@ pub(super) fn load(
         }
     }
     let map_at = low::LISTS.plus(lists.len() as u64);
-    let map = memory_map(mem);
+    let map = memory_map(mem, boot.reserved);
     for range in &map {
         // Each entry's length does not count its own field.
         lists.extend(20u32.to_le_bytes());

@@ -19,7 +19,7 @@ pub(super) fn load(
 ) -> Result<Entry, LoadError> {
     elf::place(mem, kernel, parsed)?;
     let command_line = put_command_line(mem, boot.append)?;
-    let placed = put_modules(mem, modules, parsed.end(), u64::MAX)?;
+    let placed = put_modules(mem, modules, parsed.end(), u64::MAX, boot.reserved)?;
     let mut lists: Vec<u8> = Vec::new();
     for (start, len) in &placed {
         for field in [start.0, *len, 0, 0] {
@@ -27,7 +27,7 @@ pub(super) fn load(
         }
     }
     let map_at = low::LISTS.plus(lists.len() as u64);
-    let map = memory_map(mem);
+    let map = memory_map(mem, boot.reserved);
     for range in &map {
         lists.extend(range.base.0.to_le_bytes());
         lists.extend(range.len.to_le_bytes());

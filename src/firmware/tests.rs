@@ -1,7 +1,10 @@
 //! Every format, a little of each; and files that are none of them.
 
+use super::dmar::Described;
 use super::*;
+use crate::dmar::Dmar;
 use crate::machine::layout;
+use emu_iommu::IommuConfig;
 use proptest::prelude::*;
 use std::io::Write;
 
@@ -12,7 +15,7 @@ fn memory() -> PhysMem {
 }
 
 fn boot(append: &str) -> Boot<'_> {
-    Boot { append, rsdp: Some(Gpa(0xe_0000)), linux: LinuxBoot::Whole }
+    Boot { append, rsdp: Some(Gpa(0xe_0000)), linux: LinuxBoot::Whole, reserved: &[] }
 }
 
 fn kernel(bytes: Vec<u8>) -> Image {
@@ -75,7 +78,7 @@ fn the_demo_guest_starts_by_pvh_with_command_line_and_memory_map() {
     mem.read(Gpa(command_line), &mut text).unwrap();
     assert_eq!(&text, b"mode=normal\0");
     assert_eq!(mem.read_u64(Gpa(u64::from(ebx) + 32)).unwrap(), 0xe_0000);
-    assert_eq!(word(&mem, u64::from(ebx) + 48) as usize, memory_map(&mem).len());
+    assert_eq!(word(&mem, u64::from(ebx) + 48) as usize, memory_map(&mem, &[]).len());
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn a_command_line_that_is_too_long_is_refused() {
 fn the_memory_map_is_ascending_and_leaves_device_ranges_out_of_ram() {
     for size in [1, 16, 4096] {
         let mem = PhysMem::new(size * MIB).unwrap();
-        let map = memory_map(&mem);
+        let map = memory_map(&mem, &[]);
         for pair in map.windows(2) {
             assert!(pair[0].base.0 + pair[0].len <= pair[1].base.0, "{pair:?}");
         }
@@ -247,8 +250,9 @@ fn the_memory_map_is_ascending_and_leaves_device_ranges_out_of_ram() {
 #[test]
 fn acpi_tables_have_right_checksums() {
     let mut mem = memory();
-    let vtd = Some(acpi::VtdTable { address_bits: 48, interrupt_remapping: true });
-    let rsdp = acpi::write(&mut mem, &acpi::Platform { vtd, ioapic_id: 8 }).unwrap();
+    let (iommu, dmar) = (IommuConfig::default(), Dmar::default());
+    let remapping = Described { iommu: Some(&iommu), dmar: &dmar };
+    let rsdp = acpi::write(&mut mem, &acpi::Platform { remapping, bridge: true, ioapic_id: 8 }).unwrap();
     let bytes = |at: u64, len: usize| {
         let mut bytes = vec![0; len];
         mem.read(Gpa(at), &mut bytes).unwrap();
@@ -287,4 +291,83 @@ proptest! {
         let linux = if direct { LinuxBoot::Direct } else { LinuxBoot::Whole };
         let _ = load(&mut memory(), &kernel(file), Boot { linux, ..boot("") });
     }
+}
+
+#[test]
+fn reserved_memory_is_cut_out_of_the_map_and_kept_free_of_modules() {
+    let mut mem = memory();
+    let end = mem.ram_ranges()[0].1.0;
+    let reserved = [end - 2 * MIB..end - MIB];
+    let map = memory_map(&mem, &reserved);
+    let kinds: Vec<_> = map.iter().filter(|range| range.base.0 >= MIB && range.base.0 < end).collect();
+    let expected = [
+        (MIB, end - 3 * MIB, MemoryKind::Ram),
+        (end - 2 * MIB, MIB, MemoryKind::Reserved),
+        (end - MIB, MIB, MemoryKind::Ram),
+    ];
+    assert!(kinds.iter().map(|range| (range.base.0, range.len, range.kind)).eq(expected), "{kinds:?}");
+    // One module fits above what is reserved, the next goes below it.
+    let modules = [vec![1; MIB as usize].into(), vec![2; MIB as usize].into()];
+    let placed = put_modules(&mut mem, &modules, MIB, u64::MAX, &reserved).unwrap();
+    assert_eq!(placed, [(Gpa(end - MIB), MIB), (Gpa(end - 3 * MIB), MIB)]);
+}
+
+/// The structures of a DMAR table: type and body.
+fn structures(dmar: &Dmar) -> Vec<(u16, Vec<u8>)> {
+    let iommu = IommuConfig::default();
+    let table = Described { iommu: Some(&iommu), dmar }.table(*b"GLSBOX", *b"GLASSBOX", 8);
+    let mut bytes = Vec::new();
+    acpi_tables::Aml::to_aml_bytes(&table, &mut bytes);
+    let (mut found, mut at) = (Vec::new(), 48);
+    while at < bytes.len() {
+        let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let len = usize::from(half(at + 2));
+        found.push((half(at), bytes[at + 4..at + len].to_vec()));
+        at += len;
+    }
+    found
+}
+
+#[test]
+fn the_dmar_table_says_what_the_scenario_does() {
+    let dmar: Dmar = ron::from_str(
+        r#"(
+            units: [(scope: [Endpoint("00:02.0"), Bridge("00:1e.0")])],
+            reserved: [(base: 0x3000000, len: "1M", scope: [Endpoint("00:1e.0/02.0")])],
+            ats: Some((all: true)),
+            satc: [(atc_required: true, scope: [Endpoint("00:02.0")])],
+        )"#,
+    )
+    .unwrap();
+    let nic = [1, 8, 0, 0, 0, 0, 2, 0];
+    let expected: Vec<(u16, Vec<u8>)> = vec![
+        (0, [&[0, 0, 0, 0][..], &0xfed9_1000u64.to_le_bytes(), &nic, &[2, 8, 0, 0, 0, 0, 0x1e, 0]].concat()),
+        (0, [&[1, 0, 0, 0][..], &0xfed9_0000u64.to_le_bytes(), &[3, 8, 0, 0, 8, 0xf0, 0x1f, 0]].concat()),
+        (
+            1,
+            [
+                &[0; 4][..],
+                &0x300_0000u64.to_le_bytes(),
+                &0x30f_ffffu64.to_le_bytes(),
+                &[1, 10, 0, 0, 0, 0, 0x1e, 0, 2, 0],
+            ]
+            .concat(),
+        ),
+        (2, vec![1, 0, 0, 0]),
+        (5, [&[1, 0, 0, 0][..], &nic].concat()),
+    ];
+    assert_eq!(structures(&dmar), expected);
+}
+
+#[test]
+fn mistakes_are_in_the_table_alone() {
+    let with = |mistake: &str, scope: &str| {
+        let dmar = format!("(mistakes: [{mistake}], units: [(scope: [Endpoint(\"{scope}\")])])");
+        structures(&ron::from_str(&dmar).unwrap())
+    };
+    let registers = |structures: &[(u16, Vec<u8>)]| structures[1].1[4..12].to_vec();
+    assert_eq!(registers(&with("UnitAtZero", "00:02.0")), [0; 8]);
+    assert_eq!(registers(&with("UnitSilent", "00:02.0")), 0xfed8_0000u64.to_le_bytes());
+    assert_eq!(with("WrongEndpoint", "00:02.0")[0].1[18], 0x0a);
+    assert_eq!(with("NoIoapic", "00:02.0")[1].1.len(), 12);
 }

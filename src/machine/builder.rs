@@ -10,22 +10,25 @@ use super::platform::Platform;
 use super::remapping::Remapping;
 use super::{Machine, layout};
 use crate::error::Error;
+use crate::firmware::dmar::Described;
 use crate::firmware::{self, Boot, Image, acpi};
 use crate::guests::DEMO_ELF;
-use crate::scenario::{Guest, Scenario};
+use crate::scenario::{Guest, Place, Scenario};
 use emu_core::cpu::{CRYSTAL_HZ, Cpu};
 use emu_core::mem::PhysMem;
+use emu_core::{Gpa, PAGE_SIZE};
 use emu_devices::acpi_pm::{self, AcpiPm};
 use emu_devices::debug_port::DebugPort;
 use emu_devices::e1000::{E1000, E1000Config};
 use emu_devices::ioapic::{self, Ioapic};
 use emu_devices::kbc::Kbc;
 use emu_devices::lapic::{self, Lapic};
-use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge};
+use emu_devices::pci::{ConfigPorts, HostBridge, LpcBridge, PciBridge};
 use emu_devices::pic::Pic;
 use emu_devices::pit::Pit;
 use emu_devices::rtc::{self, Rtc};
 use emu_devices::uart::{self, Uart};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,7 +44,8 @@ impl Machine {
     }
 
     /// Everything but the guest.
-    pub(super) fn bare(scenario: Scenario) -> Result<Self, Error> {
+    pub(super) fn bare(mut scenario: Scenario) -> Result<Self, Error> {
+        scenario.settle();
         let remapping = Remapping::new(scenario.iommu.as_ref(), &scenario.dmar)
             .map_err(|error| Error::Config { part: "iommu", reason: error.to_string() })?;
         let mut cpu = Cpu::new(scenario.cpu.clone());
@@ -66,6 +70,8 @@ impl Machine {
             }),
             host_bridge: HostBridge::new(Some(layout::ECAM.0), low_end),
             lpc: LpcBridge::new(Some(layout::PM_PORTS)),
+            bridge: (scenario.nic.place == Place::BehindBridge)
+                .then(|| PciBridge::new(layout::BRIDGE_BUS, layout::BRIDGE_MEMORY)),
             config_ports: ConfigPorts::default(),
             pit: Pit::new(),
             rtc: Rtc::new(&rtc::Config { date: scenario.date, presets: rtc::memory_presets(low_end, high) }),
@@ -137,13 +143,14 @@ impl Machine {
                 (kernel.clone(), Image::Kernel { kernel: scenario.read(kernel)?, modules })
             }
             Guest::Debian { .. } | Guest::Packaged { .. } => return Err(Error::NotPrepared),
-            Guest::Flat { image, at, mode } => (
-                image.clone(),
-                Image::Flat { image: scenario.read(image)?, at: emu_core::Gpa(*at), mode: *mode },
-            ),
+            Guest::Flat { image, at, mode } => {
+                (image.clone(), Image::Flat { image: scenario.read(image)?, at: Gpa(*at), mode: *mode })
+            }
             Guest::Rom { image } => (image.clone(), Image::Rom { image: scenario.read(image)? }),
         };
-        let described = acpi::Platform { vtd: vtd_table(scenario), ioapic_id: IOAPIC_ID };
+        let remapping = Described { iommu: scenario.iommu.as_ref(), dmar: &scenario.dmar };
+        let bridge = self.platform.devices.bridge.is_some();
+        let described = acpi::Platform { remapping, bridge, ioapic_id: IOAPIC_ID };
         if !matches!(scenario.guest, Guest::Rom { .. }) {
             self.platform.devices.lpc.route_pirqs(layout::PIRQ_IRQS);
         }
@@ -156,17 +163,23 @@ impl Machine {
             | Guest::Kernel { .. }
             | Guest::Flat { .. } => Some(acpi::write(mem, &described)?),
         };
-        let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot };
+        let reserved: Vec<_> =
+            scenario.dmar.reserved_in_map().map(|region| region.base..region.end()).collect();
+        let boot = Boot { append: &scenario.append, rsdp, linux: scenario.boot, reserved: &reserved };
         let entry = firmware::load(mem, &image, boot).map_err(|source| Error::Load { path, source })?;
         entry.apply(&mut self.cpu);
-        Ok(())
+        check_untouched(mem, &reserved)
     }
 }
 
-/// What the DMAR table is to say.
-fn vtd_table(scenario: &Scenario) -> Option<acpi::VtdTable> {
-    scenario.iommu.as_ref().map(|iommu| acpi::VtdTable {
-        address_bits: iommu.host_bits(),
-        interrupt_remapping: iommu.interrupt_remapping,
-    })
+/// Memory that is reserved in the map is not for the guest's image either.
+fn check_untouched(mem: &PhysMem, reserved: &[Range<u64>]) -> Result<(), Error> {
+    let mut page = [0; PAGE_SIZE as usize];
+    for at in reserved.iter().flat_map(|range| range.clone().step_by(PAGE_SIZE as usize)) {
+        if mem.read(Gpa(at), &mut page).is_ok() && page.iter().any(|byte| *byte != 0) {
+            let reason = format!("the guest's image lies in reserved memory, at {at:#x}");
+            return Err(Error::Config { part: "dmar", reason });
+        }
+    }
+    Ok(())
 }

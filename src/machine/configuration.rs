@@ -20,8 +20,15 @@ impl Platform {
         let Board { fabric, mem, remapping, timing, traffic, sanitizer, .. } = board;
         let sanitizer = sanitizer.as_deref_mut();
         let mut port = Port { mem, remapping, timing, traffic, sanitizer };
+        let (source, bus_master) = (devices.nic_requester(), devices.nic_is_master());
+        if devices.nic_function() == Some(bdf) {
+            let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), source, bus_master, &mut port);
+            return call(Some(&mut devices.nic), &mut ctx);
+        }
         let (slot, function): (Slot, Option<&mut dyn PciFunction>) = match bdf {
-            layout::NIC => (Slot::Nic(0), Some(&mut devices.nic)),
+            layout::BRIDGE => {
+                (Slot::Pci, devices.bridge.as_mut().map(|bridge| bridge as &mut dyn PciFunction))
+            }
             layout::HOST_BRIDGE => (Slot::Pci, Some(&mut devices.host_bridge)),
             layout::LPC => (Slot::Pci, Some(&mut devices.lpc)),
             _ => (Slot::Pci, None),
@@ -39,7 +46,9 @@ impl Platform {
 
     /// Writes one place, and lays the maps anew if a function now decodes other addresses.
     pub(super) fn write_config(&mut self, at: ConfigAddress, width: Width, value: u32) -> Reply {
-        if self.with_function(at.bdf, |function, ctx| pci::write(function, ctx, at, width, value)) {
+        let moved = self.with_function(at.bdf, |function, ctx| pci::write(function, ctx, at, width, value));
+        // Any write to the bridge may change what is behind it.
+        if moved || at.bdf == layout::BRIDGE && self.devices.bridge.is_some() {
             self.lay_regions();
         }
         Reply { value: 0, cost: self.board.timing.config.0 }
@@ -78,7 +87,9 @@ impl Platform {
             self.map.remove(Slot::Nic(0), bar);
             self.map.remove(Slot::Pci, bar);
         }
-        let nic = self.devices.nic.windows().into_iter().flatten().map(|window| (Slot::Nic(0), window));
+        let bridge = self.devices.bridge.as_ref();
+        self.board.remapping.set_behind(bridge.and_then(|bridge| Some((layout::BRIDGE, bridge.buses()?))));
+        let nic = self.devices.nic_windows().map(|window| (Slot::Nic(0), window));
         let ecam = self.devices.host_bridge.ecam().map(|window| (Slot::Pci, window));
         let windows: Vec<_> = ecam.into_iter().chain(nic).collect();
         for (slot, window) in windows.into_iter().filter(|(_, window)| window.space == Space::Memory) {

@@ -21,8 +21,16 @@ pub const PAGE: u64 = 0x1000;
 /// Writes by devices to this MiB are interrupt messages.
 pub const MESSAGES: RangeInclusive<u64> = 0xfee0_0000..=0xfeef_ffff;
 
-/// The network card.
+/// The network card, where it stands on the root bus.
 pub const NIC: Bdf = Bdf::new(0, 2, 0);
+/// Its device number, there and behind the bridge.
+pub const NIC_DEVICE: u8 = 2;
+/// The bridge to conventional PCI, where there is one.
+pub const BRIDGE: Bdf = Bdf::new(0, 30, 0);
+/// The bus that firmware puts behind it.
+pub const BRIDGE_BUS: u8 = 1;
+/// The memory that firmware puts behind it.
+pub const BRIDGE_MEMORY: RangeInclusive<u32> = 0xfeb0_0000..=0xfebf_ffff;
 /// Host bridge.
 pub const HOST_BRIDGE: Bdf = Bdf::new(0, 0, 0);
 /// LPC bridge: legacy ports, interrupt routing, power management.

@@ -31,6 +31,7 @@ pub struct Parts {
     pub nic: e1000::E1000State,
     pub host_bridge: pci::ConfigState,
     pub lpc: pci::ConfigState,
+    pub bridge: Option<pci::ConfigState>,
     pub config_ports: pci::ConfigPorts,
     pub pit: pit::PitState,
     pub rtc: rtc::RtcState,
@@ -121,7 +122,7 @@ impl Machine {
             // Whoever changes a frame makes another run.
             changed_frame: _,
         } = &self.platform;
-        let Devices { nic, host_bridge, lpc, config_ports, pit, rtc, uart, acpi_pm, kbc, debug_port } =
+        let Devices { nic, host_bridge, lpc, bridge, config_ports, pit, rtc, uart, acpi_pm, kbc, debug_port } =
             devices;
         let Board {
             fabric,
@@ -151,6 +152,7 @@ impl Machine {
             nic: nic.state().clone(),
             host_bridge: host_bridge.state(),
             lpc: lpc.state(),
+            bridge: bridge.as_ref().map(pci::PciBridge::state),
             config_ports: config_ports.clone(),
             pit: pit.state().clone(),
             rtc: rtc.state().clone(),
@@ -204,6 +206,7 @@ impl Machine {
             nic,
             host_bridge,
             lpc,
+            bridge,
             config_ports,
             pit,
             rtc,
@@ -247,6 +250,11 @@ impl Machine {
         named("nic", devices.nic.restore(nic))?;
         named("host_bridge", devices.host_bridge.restore(&host_bridge))?;
         named("lpc", devices.lpc.restore(&lpc))?;
+        match (&mut devices.bridge, bridge) {
+            (Some(bridge), Some(state)) => named("bridge", bridge.restore(&state))?,
+            (None, None) => {}
+            _ => return Err("bridge: the state is of another machine".to_owned()),
+        }
         named("config_ports", devices.config_ports.restore(config_ports))?;
         named("pit", devices.pit.restore(pit))?;
         named("rtc", devices.rtc.restore(rtc))?;

@@ -4,7 +4,6 @@ use super::board::{Board, Port};
 use super::cable::Cable;
 use super::console::Console;
 use super::devices::Devices;
-use super::layout;
 use super::run::Stop;
 use crate::position::Position;
 use emu_core::cpu::{ApicGp, Attention, CpuBus, Reply, Stamp};
@@ -64,8 +63,8 @@ impl Platform {
         let Board { fabric, mem, remapping, timing, traffic, sanitizer, .. } = board;
         let sanitizer = sanitizer.as_deref_mut();
         let mut port = Port { mem, remapping, timing, traffic, sanitizer };
-        let bus_master = devices.nic.bus_master();
-        let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), layout::NIC, bus_master, &mut port);
+        let (source, bus_master) = (devices.nic_requester(), devices.nic_is_master());
+        let mut ctx = DeviceCtx::new(fabric.env(), Slot::Nic(0), source, bus_master, &mut port);
         let result = call(&mut devices.nic, &mut ctx, cable);
         for fate in devices.nic.take_fates() {
             cable.fate(fate);

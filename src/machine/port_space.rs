@@ -7,7 +7,7 @@ use emu_core::cpu::Reply;
 use emu_core::trace::TraceEvent;
 use emu_core::{IoError, Slot, Width};
 use emu_devices::debug_port;
-use emu_devices::pci::{CONFIG_ADDRESS, PciFunction, Space};
+use emu_devices::pci::{CONFIG_ADDRESS, Space};
 use std::ops::RangeInclusive;
 
 /// Ports that never move, by chip.
@@ -81,7 +81,7 @@ impl Platform {
         {
             return Answer::AcpiPm(layout::PM_PORTS + offset as u16);
         }
-        let mut windows = self.devices.nic.windows().into_iter().flatten();
+        let mut windows = self.devices.nic_windows();
         windows.find_map(|window| window.offset_of(Space::Io, port)).map_or(Answer::Nobody, Answer::Nic)
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Remapping {
     wires: Vec<Wire>,
     /// The unit of everybody else.
     default: Option<usize>,
-    /// Buses behind the bridge at a place, as it is programmed now.
+    /// The bridge and the buses behind it, as it is programmed now.
     behind: Option<(Bdf, RangeInclusive<u8>)>,
 }
 
@@ -73,6 +73,11 @@ impl Remapping {
     /// In whose name the way of `source` to memory is traced.
     pub(super) fn slot_for(&self, source: Bdf) -> Slot {
         Slot::Iommu(self.number_for(source).unwrap_or(0))
+    }
+
+    /// Bridge and buses behind it from now on.
+    pub(super) fn set_behind(&mut self, behind: Option<(Bdf, RangeInclusive<u8>)>) {
+        self.behind = behind;
     }
 
     fn leads_from(&self, scope: &Scope, source: Bdf) -> bool {

@@ -52,9 +52,11 @@ impl Platform {
     fn route_pin(&mut self, slot: Slot, pin: Pin, high: bool) {
         let Board { fabric, ioapic, pic, .. } = &mut self.board;
         if let Slot::Nic(_) = slot {
-            // INTA is wired to PIRQA: an I/O APIC pin of its own, and the 8259 input that the LPC bridge chose.
-            ioapic.set_pin(&mut fabric.env(), layout::PIRQA_GSI, high);
-            let route = self.devices.lpc.config().read(pci::spec::LPC_PIRQA, Width::B1) as u8;
+            // INTA-D are wired to PIRQA-D: I/O APIC pins of their own, and the 8259 inputs that the LPC bridge chose.
+            let pin = self.devices.nic_pin(pin).0;
+            ioapic.set_pin(&mut fabric.env(), layout::PIRQA_GSI + pin, high);
+            let pirq = pci::spec::LPC_PIRQA + u16::from(pin);
+            let route = self.devices.lpc.config().read(pirq, Width::B1) as u8;
             if route & PIRQ_OFF == 0 {
                 pic.set_pin(&mut fabric.env(), route & 0xf, high);
             }

@@ -83,6 +83,12 @@ impl Machine {
         }
     }
 
+    /// What each VT-d unit has counted.
+    #[must_use]
+    pub fn iommu_stats(&self) -> Vec<emu_iommu::Stats> {
+        self.platform.board.remapping.units().iter().map(emu_iommu::Vtd::stats).collect()
+    }
+
     /// The figures; `started_at` and `host` are for the speed of this run alone.
     #[must_use]
     pub fn summary(&self, stop: &Stop, started_at: u64, host: Duration) -> Summary {

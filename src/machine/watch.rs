@@ -2,7 +2,6 @@
 
 use super::Machine;
 use super::board::Board;
-use super::layout;
 use super::platform::Platform;
 use crate::sanitize::{Actor, Moment, Sanitizer, Use, Writer};
 use emu_core::Bdf;
@@ -71,8 +70,8 @@ impl Platform {
         let Some(vtd) = remapping.unit(sanitizer.unit()) else { return };
         sanitizer.wrote(mem, Writer { actor: Actor::Unit, at, cause: fabric.tracer.cause() });
         sanitizer.hear(fabric.tracer.take_heard(), vtd, mem);
-        let nic = &self.devices.nic;
-        sanitizer.look_at_devices(at, |bdf| bdf == layout::NIC && nic.bus_master());
+        let (source, is_master) = (self.devices.nic_requester(), self.devices.nic_is_master());
+        sanitizer.look_at_devices(at, |bdf| bdf == source && is_master);
     }
 }
 
@@ -86,8 +85,9 @@ impl Machine {
     /// The same with [`Sanitizer::table_pages`] of an earlier run of the same scenario: then it is known who wrote table
     /// entries before the unit was told of the tables.
     pub fn sanitize_iommu_knowing(&mut self, pages: BTreeSet<u64>) -> bool {
+        let source = self.platform.devices.nic_requester();
         let Board { fabric, mem, remapping, sanitizer, .. } = &mut self.platform.board;
-        let Some(number) = remapping.number_for(layout::NIC) else { return false };
+        let Some(number) = remapping.number_for(source) else { return false };
         let Some(vtd) = remapping.unit(number) else { return false };
         fabric.tracer.listen();
         *sanitizer = Some(Box::new(Sanitizer::new(number, vtd, mem, pages)));

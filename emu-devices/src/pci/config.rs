@@ -88,6 +88,11 @@ impl ConfigSpace {
         put(&mut self.writable, offset, width, mask);
     }
 
+    /// Makes bits of a register ones that software clears by writing 1.
+    pub fn clear_by_one(&mut self, offset: u16, width: Width, mask: u16) {
+        put(&mut self.clears, offset, width, u32::from(mask));
+    }
+
     /// Adds a BAR of `size` bytes (a power of two) at register `index`; a 64-bit one takes the next register too.
     pub fn add_bar(&mut self, index: u8, kind: BarKind, size: u64) {
         let bar = Bar { index, kind, size };
@@ -119,6 +124,18 @@ impl ConfigSpace {
         self.allow(offset + spec::PMCSR, Width::B2, u32::from(rw));
         put(&mut self.clears, offset + spec::PMCSR, Width::B2, u32::from(spec::PMCSR_PME_STATUS));
         self.power = Some(offset);
+    }
+
+    /// Adds the PCI Express capability, version 1, of a function of this kind with a link of one lane at 2.5 GT/s (PCI Express
+    /// Base 1.1, 7.8). What its controls set has no effect here.
+    pub fn add_express(&mut self, offset: u16, kind: u16) {
+        self.add_capability(offset, spec::CAP_EXPRESS);
+        self.preset(offset + spec::EXPRESS_CAPABILITIES, Width::B2, u32::from(kind << 4 | 1));
+        self.allow(offset + spec::EXPRESS_DEVICE_CONTROL, Width::B2, 0xf8ff);
+        self.clear_by_one(offset + spec::EXPRESS_DEVICE_STATUS, Width::B2, 0xf);
+        self.preset(offset + spec::EXPRESS_LINK, Width::B4, spec::LINK_ONE_LANE);
+        self.allow(offset + spec::EXPRESS_LINK_CONTROL, Width::B2, 0xc3);
+        self.preset(offset + spec::EXPRESS_LINK_STATUS, Width::B2, spec::LINK_ONE_LANE);
     }
 
     /// Adds the MSI capability: one message, 64-bit address, no masking.

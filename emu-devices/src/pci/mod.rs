@@ -1,4 +1,5 @@
-//! PCI configuration space: the function's side, the two ways to reach it, and the two bridges that every PC has.
+//! PCI configuration space: the function's side, the two ways to reach it, the two bridges that every PC has and one to
+//! conventional PCI.
 //!
 //! The functions themselves are fields of the board's device struct. The board finds the one that owns a
 //! [`emu_core::Bdf`], hands it to [`read`] or [`write`], which emit the `PciRead` and `PciWrite` records, and lays its
@@ -7,6 +8,7 @@
 
 mod access;
 mod bar;
+mod bridge;
 mod config;
 mod host_bridge;
 mod lpc;
@@ -16,6 +18,7 @@ mod tests;
 
 pub use access::{CONFIG_ADDRESS, CONFIG_DATA, ConfigAddress, ConfigPorts, ECAM_BUS_SIZE, read, write};
 pub use bar::{BARS, BarKind, Space, Window, Windows};
+pub use bridge::PciBridge;
 pub use config::{CONFIG_SIZE, ConfigSpace, ConfigState, Identity};
 pub use host_bridge::{ECAM_WINDOW, HostBridge};
 pub use lpc::{LpcBridge, PM_WINDOW};

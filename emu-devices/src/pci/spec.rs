@@ -72,6 +72,9 @@ pub const CAP_POWER: u8 = 0x01;
 /// Capability ID: message signalled interrupts.
 pub const CAP_MSI: u8 = 0x05;
 
+/// Capability ID: PCI Express.
+pub const CAP_EXPRESS: u8 = 0x10;
+
 /// Power capabilities, from the capability's start, 16 bits, RO (PCI PM 1.2, 3.2.3).
 pub const PMC: u16 = 2;
 /// Power control and status, 16 bits (3.2.4).
@@ -99,6 +102,56 @@ pub const MSI_CONTROL_ENABLE: u16 = 1 << 0;
 pub const MSI_CONTROL_MULTIPLE: u16 = 7 << 4;
 /// Message control: 64-bit address capable; RO.
 pub const MSI_CONTROL_64: u16 = 1 << 7;
+
+/// Express capabilities, from the capability's start, 16 bits, RO: version and kind (PCI Express Base 1.1, 7.8.2).
+pub const EXPRESS_CAPABILITIES: u16 = 0x02;
+/// Device control, 16 bits, RW (7.8.4).
+pub const EXPRESS_DEVICE_CONTROL: u16 = 0x08;
+/// Device status, 16 bits, RW1C (7.8.5).
+pub const EXPRESS_DEVICE_STATUS: u16 = 0x0a;
+/// Link capabilities, 32 bits, RO (7.8.6).
+pub const EXPRESS_LINK: u16 = 0x0c;
+/// Link control, 16 bits, RW (7.8.7).
+pub const EXPRESS_LINK_CONTROL: u16 = 0x10;
+/// Link status, 16 bits, RO (7.8.8).
+pub const EXPRESS_LINK_STATUS: u16 = 0x12;
+/// Link capabilities and status: one lane, 2.5 GT/s.
+pub const LINK_ONE_LANE: u32 = 0x11;
+/// Kind of Express function: bridge to conventional PCI or PCI-X.
+pub const EXPRESS_TO_PCI: u16 = 7;
+
+/// Type 1 header: the bus that the bridge stands on, 8 bits, RW (PCI-to-PCI Bridge 1.2, 3.2.5.2).
+pub const PRIMARY_BUS: u16 = 0x18;
+/// Type 1 header: the bus behind it, 8 bits, RW (3.2.5.3).
+pub const SECONDARY_BUS: u16 = 0x19;
+/// Type 1 header: the last bus behind it, 8 bits, RW (3.2.5.4).
+pub const SUBORDINATE_BUS: u16 = 0x1a;
+/// Type 1 header: latency timer of the bus behind, 8 bits, RW (3.2.5.5).
+pub const SECONDARY_LATENCY: u16 = 0x1b;
+/// Type 1 header: ports behind it, bits 15:12 of the first, 8 bits (3.2.5.6).
+pub const IO_BASE: u16 = 0x1c;
+/// Type 1 header: the same of the last.
+pub const IO_LIMIT: u16 = 0x1d;
+/// Type 1 header: status of the bus behind, 16 bits, RW1C (3.2.5.7).
+pub const SECONDARY_STATUS: u16 = 0x1e;
+/// Type 1 header: memory behind it, bits 31:20 of the first address, 16 bits (3.2.5.8).
+pub const MEMORY_BASE: u16 = 0x20;
+/// Type 1 header: the same of the last.
+pub const MEMORY_LIMIT: u16 = 0x22;
+/// Type 1 header: prefetchable memory behind it (3.2.5.9).
+pub const PREFETCH_BASE: u16 = 0x24;
+/// Type 1 header: the same of the last.
+pub const PREFETCH_LIMIT: u16 = 0x26;
+/// Type 1 header: bits 63:32 of the first prefetchable address (3.2.5.10).
+pub const PREFETCH_BASE_UPPER: u16 = 0x28;
+/// Type 1 header: the same of the last.
+pub const PREFETCH_LIMIT_UPPER: u16 = 0x2c;
+/// Type 1 header: bridge control, 16 bits (3.2.5.18).
+pub const BRIDGE_CONTROL: u16 = 0x3e;
+/// Bridge control: parity and SERR forwarding, ISA and VGA enable, master abort mode, bus reset, discard timers.
+pub const BRIDGE_CONTROL_RW: u16 = 0x0b7f;
+/// Bridge control: of every KiB of ports only the first 256 are behind the bridge.
+pub const BRIDGE_ISA_ENABLE: u16 = 1 << 2;
 
 /// Q35 MCH: DRAM controller's own window, 64 bits (Intel 3 Series datasheet 316966, 5.1).
 pub const MCH_MCHBAR: u16 = 0x48;

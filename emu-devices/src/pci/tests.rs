@@ -282,3 +282,85 @@ fn state_goes_through_ron_and_read_only_bits_are_not_believed() {
     assert!(restored.restore(&forged).is_err());
     assert_eq!(restored, sample, "a refused state changes nothing");
 }
+
+fn bridge() -> PciBridge {
+    PciBridge::new(1, 0xfeb0_0000..=0xfebf_ffff)
+}
+
+fn program(bridge: &mut PciBridge, steps: &[(u16, Width, u32)]) {
+    let mut fabric = FakeFabric::new(0);
+    for (offset, width, value) in steps {
+        bridge.config_write(&mut fabric.ctx(Slot::Pci, Bdf::new(0, 30, 0)), *offset, *width, *value);
+    }
+}
+
+#[test]
+fn a_bridge_speaks_for_the_first_bus_behind_it() {
+    let mut bridge = bridge();
+    assert_eq!((bridge.buses(), bridge.requester()), (Some(1..=1), Some(Bdf::new(1, 0, 0))));
+    assert!(bridge.forwards_up());
+    program(&mut bridge, &[(spec::SECONDARY_BUS, Width::B1, 5), (spec::SUBORDINATE_BUS, Width::B1, 7)]);
+    assert_eq!((bridge.buses(), bridge.requester()), (Some(5..=7), Some(Bdf::new(5, 0, 0))));
+    program(&mut bridge, &[(spec::COMMAND, Width::B2, u32::from(spec::COMMAND_MEMORY))]);
+    assert!(!bridge.forwards_up(), "it is no bus master");
+    program(&mut bridge, &[(spec::COMMAND, Width::B2, 7), (spec::SECONDARY_BUS, Width::B1, 0)]);
+    assert!(!bridge.forwards_up() && bridge.buses().is_none(), "no bus has a number");
+}
+
+#[test]
+fn a_bridge_forwards_what_its_windows_hold() {
+    let memory = |base, size| Window { bar: 0, space: Space::Memory, base, size };
+    let ports = |base, size| Window { bar: 1, space: Space::Io, base, size };
+    let mut bridge = bridge();
+    for (window, passes) in [
+        (memory(0xfeb0_0000, 0x2_0000), true),
+        (memory(0xfebe_0000, 0x2_0000), true),
+        (memory(0xfebf_0000, 0x2_0000), false),
+        (memory(0xfea0_0000, 0x2_0000), false),
+        (ports(0xc000, 64), false),
+    ] {
+        assert_eq!(bridge.forwards_down(&window), passes, "{window:?}");
+    }
+    // A prefetchable window above 4 GiB, and ports.
+    program(
+        &mut bridge,
+        &[
+            (spec::PREFETCH_BASE, Width::B4, 0x0010_0000),
+            (spec::PREFETCH_BASE_UPPER, Width::B4, 1),
+            (spec::PREFETCH_LIMIT_UPPER, Width::B4, 1),
+            (spec::IO_BASE, Width::B2, 0xd0c0),
+        ],
+    );
+    for (window, passes) in [
+        (memory(0x1_0000_0000, 0x10_0000), true),
+        (memory(0x1_0020_0000, 0x10_0000), false),
+        (ports(0xc000, 64), true),
+        (ports(0xdfc0, 64), true),
+        (ports(0xe000, 64), false),
+    ] {
+        assert_eq!(bridge.forwards_down(&window), passes, "{window:?}");
+    }
+    program(&mut bridge, &[(spec::BRIDGE_CONTROL, Width::B2, u32::from(spec::BRIDGE_ISA_ENABLE))]);
+    assert!(bridge.forwards_down(&ports(0xc000, 64)) && !bridge.forwards_down(&ports(0xc100, 64)));
+    program(&mut bridge, &[(spec::COMMAND, Width::B2, u32::from(spec::COMMAND_MASTER))]);
+    assert!(!bridge.forwards_down(&memory(0xfeb0_0000, 0x2_0000)), "memory is switched off");
+}
+
+#[test]
+fn pins_behind_a_bridge_go_round_by_device() {
+    let pins = |device| [0, 1, 2, 3].map(|pin| PciBridge::swizzle(device, emu_core::Pin(pin)).0);
+    assert_eq!((pins(0), pins(2), pins(7)), ([0, 1, 2, 3], [2, 3, 0, 1], [3, 0, 1, 2]));
+}
+
+#[test]
+fn a_bridge_says_that_it_leads_from_express_to_pci() {
+    let bridge = bridge();
+    let config = bridge.config();
+    assert_eq!(config.read(spec::HEADER_TYPE, Width::B1), 1);
+    assert_eq!(config.read(0x08, Width::B4) >> 8, 0x06_0400);
+    let first = config.read(spec::CAPABILITIES, Width::B1) as u16;
+    let express = config.read(first + 1, Width::B1) as u16;
+    assert_eq!(config.read(express, Width::B1), u32::from(spec::CAP_EXPRESS));
+    let kind = config.read(express + spec::EXPRESS_CAPABILITIES, Width::B2) >> 4 & 0xf;
+    assert_eq!(kind, u32::from(spec::EXPRESS_TO_PCI));
+}

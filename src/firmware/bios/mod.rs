@@ -28,6 +28,7 @@ use emu_core::mem::PhysMem;
 use iced_x86::IcedError;
 use iced_x86::code_asm::ah;
 use rom::{Carry, Rom, at, code};
+use std::ops::Range;
 
 /// Where the ROM is in memory.
 const BASE: Gpa = Gpa(0xf_0000);
@@ -50,14 +51,14 @@ pub(super) struct Start {
 }
 
 /// Puts the BIOS into memory, told what to start; answers how it starts itself.
-pub(super) fn load(mem: &mut PhysMem, start: Start) -> Result<Entry, LoadError> {
-    let (rom, power_on) = image(mem, start)?;
+pub(super) fn load(mem: &mut PhysMem, reserved: &[Range<u64>], start: Start) -> Result<Entry, LoadError> {
+    let (rom, power_on) = image(mem, reserved, start)?;
     put(mem, "BIOS", BASE, &rom)?;
     Ok(Entry::Real { segment: SEGMENT, ip: power_on })
 }
 
 /// The ROM, and the offset of its power-on code.
-fn image(mem: &PhysMem, start: Start) -> Result<(Vec<u8>, u16), IcedError> {
+fn image(mem: &PhysMem, reserved: &[Range<u64>], start: Start) -> Result<(Vec<u8>, u16), IcedError> {
     let mut rom = Rom::new()?;
     let serial = serial::routines(&mut rom)?;
     let video = video::install(&mut rom, serial.put)?;
@@ -80,7 +81,7 @@ fn image(mem: &PhysMem, start: Start) -> Result<(Vec<u8>, u16), IcedError> {
         },
     )?;
     let mut image = rom.finish(end.reset)?;
-    put_tables(&mut image.bytes, mem, start);
+    put_tables(&mut image.bytes, mem, reserved, start);
     let power_on = image.offset_of(&power_on)?;
     Ok((image.bytes, power_on))
 }
@@ -98,7 +99,7 @@ fn time_and_pci(rom: &mut Rom, clock: &clock::Clock, pci: &pci::Pci) -> Result<(
 }
 
 /// What the services say of this machine's memory, and what the power-on code starts.
-fn put_tables(rom: &mut [u8], mem: &PhysMem, start: Start) {
+fn put_tables(rom: &mut [u8], mem: &PhysMem, reserved: &[Range<u64>], start: Start) {
     const MIB: u64 = 1 << 20;
     let mut set = |offset: u16, bytes: &[u8]| {
         let offset = usize::from(offset);
@@ -107,7 +108,7 @@ fn put_tables(rom: &mut [u8], mem: &PhysMem, start: Start) {
     for (index, value) in [start.ip, start.cs, start.sp, start.data].into_iter().enumerate() {
         set(at::START + index as u16 * 2, &value.to_le_bytes());
     }
-    let map = memory_map(mem);
+    let map = memory_map(mem, reserved);
     set(at::E820_COUNT, &[map.len().min(usize::from(at::E820_MAX)) as u8]);
     for (index, range) in map.iter().take(usize::from(at::E820_MAX)).enumerate() {
         let offset = at::E820 + index as u16 * at::E820_ENTRY;

@@ -148,7 +148,7 @@ fn the_memory_map_is_the_machines() {
         }
         Ok(())
     });
-    let expected = memory_map(&PhysMem::new(MEMORY).unwrap());
+    let expected = memory_map(&PhysMem::new(MEMORY).unwrap(), &[]);
     let entries: Vec<_> = left.said.chunks(20).collect();
     assert_eq!(entries.len(), expected.len());
     for (entry, range) in entries.iter().zip(&expected) {

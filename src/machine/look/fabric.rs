@@ -58,11 +58,11 @@ impl Machine {
     #[must_use]
     pub fn show_pci(&self) -> View {
         let devices = &self.platform.devices;
-        let functions: [(Bdf, &str, &dyn PciFunction); 3] = [
-            (layout::HOST_BRIDGE, "host bridge", &devices.host_bridge),
-            (layout::NIC, "network card", &devices.nic),
-            (layout::LPC, "LPC bridge", &devices.lpc),
-        ];
+        let mut functions: Vec<(Bdf, &str, &dyn PciFunction)> =
+            vec![(layout::HOST_BRIDGE, "host bridge", &devices.host_bridge)];
+        functions.extend(devices.nic_function().map(|bdf| (bdf, "network card", &devices.nic as _)));
+        functions.extend(devices.bridge.iter().map(|bridge| (layout::BRIDGE, "bridge to PCI", bridge as _)));
+        functions.push((layout::LPC, "LPC bridge", &devices.lpc));
         let mut view = View::default();
         for (bdf, name, function) in functions {
             let config = function.config();
@@ -93,7 +93,7 @@ impl Machine {
         let mut view = View::default();
         registers(&mut view, "82540EM", 32, nic.registers());
         let board = &self.platform.board;
-        let reach = self.reach(layout::NIC);
+        let reach = self.reach(self.platform.devices.nic_requester());
         for (ring, name) in [(Ring::Rx, "receive"), (Ring::Tx, "transmit")] {
             let columns = &["index", "iova", "owner", "meaning"];
             let section = view.section(format!("{name} ring, from its head on"), columns);
@@ -251,7 +251,7 @@ impl Machine {
     /// What the card can reach by the tables in memory: rows of `iova`, `gpa` and `rights`.
     #[must_use]
     pub fn mappings(&self) -> Value {
-        let ranges = self.reach(layout::NIC);
+        let ranges = self.reach(self.platform.devices.nic_requester());
         let row = |range: Range| {
             json!({
                 "iova": format!("{}-{:#x}", range.iova, range.iova.0 + (range.len - 1)),
