@@ -297,8 +297,9 @@ proptest! {
 fn reserved_memory_is_cut_out_of_the_map_and_kept_free_of_modules() {
     let mut mem = memory();
     let end = mem.ram_ranges()[0].1.0;
-    let reserved = [end - 2 * MIB..end - MIB];
-    let map = memory_map(&mem, &reserved);
+    let reserved = end - 2 * MIB..end - MIB;
+    let reserved = std::slice::from_ref(&reserved);
+    let map = memory_map(&mem, reserved);
     let kinds: Vec<_> = map.iter().filter(|range| range.base.0 >= MIB && range.base.0 < end).collect();
     let expected = [
         (MIB, end - 3 * MIB, MemoryKind::Ram),
@@ -308,7 +309,7 @@ fn reserved_memory_is_cut_out_of_the_map_and_kept_free_of_modules() {
     assert!(kinds.iter().map(|range| (range.base.0, range.len, range.kind)).eq(expected), "{kinds:?}");
     // One module fits above what is reserved, the next goes below it.
     let modules = [vec![1; MIB as usize].into(), vec![2; MIB as usize].into()];
-    let placed = put_modules(&mut mem, &modules, MIB, u64::MAX, &reserved).unwrap();
+    let placed = put_modules(&mut mem, &modules, MIB, u64::MAX, reserved).unwrap();
     assert_eq!(placed, [(Gpa(end - MIB), MIB), (Gpa(end - 3 * MIB), MIB)]);
 }
 
