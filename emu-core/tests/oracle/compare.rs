@@ -102,12 +102,16 @@ pub(crate) fn result_is_undefined(insn: &Instruction, case: &Case) -> bool {
     }
 }
 
-/// Whether an access just below the canonical half's end was made by an offset beyond it, which AMD's processors refuse for itself.
+/// Whether an access just below the canonical half's end was made by an offset beyond it, which AMD's processors refuse for itself;
+/// ours come to the page, or before it to the alignment of what is accessed.
 fn is_offset_beyond(insn: &Instruction, host: &Outcome, ours: &Outcome) -> bool {
     matches!(insn.memory_segment(), Register::FS | Register::GS)
         && host.vector == GENERAL_PROTECTION
-        && ours.vector == PAGE_FAULT
-        && (TASK_END..1 << 47).contains(&ours.cr2)
+        && match ours.vector {
+            PAGE_FAULT => (TASK_END..1 << 47).contains(&ours.cr2),
+            ALIGNMENT => true,
+            _ => false,
+        }
 }
 
 /// Where an instruction can raise two faults processors disagree on which: of a call AMD's raise that of the push, Intel's
