@@ -120,10 +120,9 @@ impl ScalableConfig {
 /// networking", SIGCOMM 2018, 6.5): with a warm IOTLB, of about 64 entries, hardly anything; about 330 ns more for a miss
 /// and its walk, which is here four reads of 80 ns.
 ///
-/// An invalidation of one page through the queue, until the driver sees its status, took Malka and others 2127 cycles of a
-/// 3.1 GHz Xeon E3-1220, 686 ns ("rIOMMU: Efficient IOMMU for I/O Devices that Employ Ring Buffers", ASPLOS 2015, table 1,
-/// strict); the Akaros project found "800 ns or so" (commit 81b6433a, 2020). Here it is two descriptors of 80 ns, the
-/// invalidation of 400 ns and the status write of 80 ns, and what the processor takes to write the tail and to look.
+/// An invalidation of one page through the queue, until the driver sees its status, took "800 ns or so" as the Akaros project
+/// found (commit 81b6433a, 2020). Here it is two descriptors of 80 ns, the invalidation of 400 ns and the status write of 80 ns,
+/// 640 ns in all, and what the processor takes to write the tail and to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timing {
